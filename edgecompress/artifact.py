@@ -1,0 +1,114 @@
+"""What the trades hand to each other on the way from a graph to a core: generated sources, and linked firmware."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from edgecompress.graph import DType
+
+
+class Engine(Enum):
+    """What executes the model on the device."""
+
+    AOT = "aot"
+    TFLM = "tflm"
+    LITERT = "litert"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a model, as the application sees it. `scale` is None for a tensor that is not quantized."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    bytes: int
+    scale: float | None
+    zero_point: int | None
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """One step of the generated code: one op, or several that were fused.
+
+    `name` is the output tensor's name, `kind` the op's, `fused` the kinds of further ops that this step computes as well.
+    """
+
+    index: int
+    name: str
+    kind: str
+    macs: int
+    fused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedBuffer:
+    """A buffer of the arena: it holds `tensor` (a name; `scratch` for scratch) from step `first_op` to step `last_op`, both included."""
+
+    tensor: str
+    offset: int
+    bytes: int
+    first_op: int
+    last_op: int
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What anybody downstream needs to know about a model without its weights. It travels inside the firmware's ELF as JSON."""
+
+    name: str
+    sha256: str
+    engine: Engine
+    macs: int
+    parameters: int
+    arena_bytes: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    steps: tuple[StepInfo, ...]
+    plan: tuple[PlannedBuffer, ...]
+
+
+@dataclass(frozen=True)
+class GeneratedModel:
+    """Generated sources: `files` maps a relative path to its text; `kernels` are paths below firmware/ that they call."""
+
+    info: ModelInfo
+    files: Mapping[str, str]
+    kernels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MemorySizes:
+    """Bytes of a firmware, read from its linked ELF.
+
+    Attributes:
+        code_bytes: text + rodata + data of what the model needs: calls, kernels, compiler run-time.
+        model_bytes: weights, biases, scales, tables.
+        harness_bytes: start-up, drivers, serial application.
+        arena_bytes: the planned arena.
+        static_ram_bytes: .data + .bss without the arena and the stack.
+    """
+
+    code_bytes: int
+    model_bytes: int
+    harness_bytes: int
+    arena_bytes: int
+    static_ram_bytes: int
+
+    @property
+    def flash_bytes(self) -> int:
+        return self.code_bytes + self.model_bytes + self.harness_bytes
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A linked firmware image for one target."""
+
+    elf: Path
+    target: str
+    info: ModelInfo
+    sizes: MemorySizes
+    toolchain: str

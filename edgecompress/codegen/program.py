@@ -1,0 +1,111 @@
+"""What `lower` decides and `emit` prints: steps that call kernels on planned buffers.
+
+    Graph --lower--> Step (one kernel call each) --plan--> offsets --check--> --emit--> C
+
+A step's arguments are typed, so that a check can see what a kernel reads and writes before any C exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A constant array of the generated source, in the section that counts as model bytes.
+
+    `c_type` is the element type as C writes it; `values` is a flat array of integers, or of rows for a struct type (one row an element).
+    """
+
+    symbol: str
+    c_type: str
+    values: NDArray[np.integer]
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class TensorArg:
+    """The buffer of an activation tensor (or, for a constant tensor, its Constant), by tensor index."""
+
+    tensor: int
+    c_type: str = "int8_t"
+
+
+@dataclass(frozen=True, eq=False)
+class ConstantArg:
+    """A pointer to a Constant; None is NULL."""
+
+    constant: Constant | None
+
+
+@dataclass(frozen=True)
+class ScratchArg:
+    """The step's scratch buffer (its size stands in `Step.scratch_bytes`)."""
+
+    c_type: str = "int8_t"
+
+
+@dataclass(frozen=True)
+class ParamsArg:
+    """A pointer to a `static const` struct of kernel parameters; field values are ints, nested mappings, or names of constants' symbols."""
+
+    c_type: str
+    fields: Mapping[str, Field]
+
+
+@dataclass(frozen=True)
+class LiteralArg:
+    """An integer passed by value."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class PointerArray:
+    """A local array of pointers to tensors (CONCATENATION, SPLIT, PACK): `const int8_t *const in[] = {...}`."""
+
+    tensors: tuple[int, ...]
+    writes: bool
+    c_type: str = "int8_t"
+
+
+Field = int | Constant | Mapping[str, "Field"] | tuple["Field", ...]
+Argument = TensorArg | ConstantArg | ScratchArg | ParamsArg | LiteralArg | PointerArray
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel call.
+
+    Attributes:
+        ops: indices of the graph's ops that this call computes, the main one first.
+        function: the kernel, `ec_<op>_<dtype>`.
+        kernel: its source, relative to firmware/ ("kernels/portable/ec_add_s8.c").
+        arguments: in the order of the C signature.
+        reads, writes: activation tensors by index.
+        scratch_bytes: scratch of the call, 0 for none; planned at 4-byte alignment.
+        in_place: (input tensor, output tensor) pairs that may share one buffer, because the kernel reads each element before it
+            writes the same position.
+    """
+
+    ops: tuple[int, ...]
+    function: str
+    kernel: str
+    arguments: tuple[Argument, ...]
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    scratch_bytes: int = 0
+    in_place: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Alias:
+    """An op that moves no bytes (RESHAPE, SQUEEZE, EXPAND_DIMS): `output` is another name for `source`."""
+
+    op: int
+    source: int
+    output: int

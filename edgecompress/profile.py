@@ -1,0 +1,215 @@
+"""What was measured: one JSON document per model, engine and device.
+
+Missing facts are null, never zero. An emulator's unit is `instructions`; only a clock that was read on a device gives `us`.
+The JSON Schema of this document is published as docs/profile.schema.json (made by `profile_json_schema`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgecompress.errors import ModelError
+from edgecompress.files import write_text
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a device gives back: raw numbers, in `unit`.
+
+    Attributes:
+        samples: one number per timed run after warm-up, in order.
+        first: the very first run, before warm-up.
+        ops: one number per step of the generated code, in order; empty when the device cannot tell.
+        stack_bytes: stack high-water mark of one inference; None when unknown.
+        arena_touched_bytes: 1 + the highest arena offset that was written; None when unknown.
+        cycles: of one run, where a real cycle counter was read.
+        clock_hz: where the device reported it.
+        environment: what the device says of itself.
+    """
+
+    unit: Literal["instructions", "us"]
+    samples: tuple[float, ...]
+    first: float
+    ops: tuple[float, ...] = ()
+    stack_bytes: int | None = None
+    arena_touched_bytes: int | None = None
+    cycles: int | None = None
+    clock_hz: int | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0.0)]
+
+
+class ProfiledModel(_Document):
+    name: str
+    sha256: str | None
+    macs: Count | None
+    parameters: Count | None
+
+
+class Latency(_Document):
+    """One inference. Percentiles are nearest-rank over `runs` runs; `first` is the first run, apart from them."""
+
+    unit: Literal["instructions", "us"]
+    min: Amount
+    p50: Amount
+    p90: Amount
+    p99: Amount
+    first: Amount
+    runs: Annotated[int, Field(ge=1)]
+
+
+class Memory(_Document):
+    """Bytes; see `edgecompress.artifact.MemorySizes`. `flash_bytes` is the sum of code, model and harness."""
+
+    code_bytes: Count | None = None
+    model_bytes: Count | None = None
+    harness_bytes: Count | None = None
+    flash_bytes: Count | None = None
+    arena_bytes: Count | None = None
+    static_ram_bytes: Count | None = None
+    stack_bytes: Count | None = None
+
+
+class ProfiledOp(_Document):
+    """One step; `latency` is in the profile's unit; `fused` names the kinds of further ops that the step computes."""
+
+    name: str
+    kind: str
+    macs: Count | None
+    latency: Amount | None
+    fused: tuple[str, ...] = ()
+
+
+class Parity(_Document):
+    """Outputs on this device against `reference`, over `inputs` inputs."""
+
+    reference: str
+    inputs: Count
+    mismatched_bytes: Count
+    largest_difference: Count
+
+
+class Accuracy(_Document):
+    value: float
+    metric: str
+    set: str
+    n: Annotated[int, Field(ge=1)]
+
+
+class Limits(_Document):
+    """What the target has."""
+
+    flash_bytes: Count | None = None
+    ram_bytes: Count | None = None
+
+
+class PlanEntry(_Document):
+    tensor: str
+    offset: Count
+    bytes: Count
+    first_op: Count
+    last_op: Count
+
+
+class Profile(_Document):
+    """The document. Fields after `parity` are optional and null when unknown."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    target: str
+    model: ProfiledModel
+    engine: Literal["aot", "tflm", "litert"] | None
+    toolchain: str | None
+    latency: Latency
+    memory: Memory
+    ops: tuple[ProfiledOp, ...] = ()
+    parity: Parity | None = None
+    accuracy: Accuracy | None = None
+    clock_hz: Annotated[int, Field(gt=0)] | None = None
+    cycles: Count | None = None
+    energy_uj: Amount | None = None
+    measured_at: str | None = None
+    commands: tuple[str, ...] | None = None
+    environment: dict[str, str] | None = None
+    limits: Limits | None = None
+    plan: tuple[PlanEntry, ...] | None = None
+    tags: tuple[str, ...] | None = None
+
+
+def nearest_rank(samples: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile: the smallest sample with at least `percent` % of all samples at or below it.
+
+    Raises:
+        ValueError: no samples, or percent outside (0, 100].
+    """
+    if not samples or not 0 < percent <= 100:
+        raise ValueError(f"percentile {percent} of {len(samples)} samples is not defined")
+    return sorted(samples)[math.ceil(percent / 100 * len(samples)) - 1]
+
+
+def summarize(measurement: Measurement) -> Latency:
+    """Percentiles of the timed runs."""
+    samples = measurement.samples
+    return Latency(
+        unit=measurement.unit,
+        min=min(samples),
+        p50=nearest_rank(samples, 50),
+        p90=nearest_rank(samples, 90),
+        p99=nearest_rank(samples, 99),
+        first=measurement.first,
+        runs=len(samples),
+    )
+
+
+def profile_json_schema() -> dict[str, Any]:
+    """The JSON Schema of a profile, draft 2020-12."""
+    return Profile.model_json_schema(by_alias=True)
+
+
+def write_profile(profile: Profile, path: Path) -> None:
+    """Write the document beside `path`, then rename it into place.
+
+    Raises:
+        OutputError: the folder is missing or read-only, or the disk is full.
+    """
+    text = json.dumps(profile.model_dump(mode="json", by_alias=True), indent=1) + "\n"
+    write_text(path, text)
+
+
+def read_profile(path: Path) -> Profile:
+    """Read one profile.
+
+    Raises:
+        ModelError: the file is missing, not JSON, of a newer schema, or breaks the schema; the message names the field.
+    """
+    hint = "profiles are written by edgecompress measure"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ModelError(f"{path}: cannot be read: {e.strerror}", hint=hint) from e
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as e:
+        raise ModelError(f"{path}: is not JSON: {e}", hint=hint) from e
+    version = document.get("schema") if isinstance(document, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ModelError(f"{path}: is a profile of schema {version}; this version reads up to {SCHEMA_VERSION}", hint="upgrade edgecompress")
+    try:
+        return Profile.model_validate(document)
+    except ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise ModelError(f"{path}: {where}: {first['msg']}", hint=hint) from e

@@ -1,0 +1,184 @@
+"""A device as data: one TOML file in targets/ (or anywhere) says what it is, and where each fact comes from.
+
+`load_target("cortex-m4")` finds a name among the shipped files; a path to a .toml file works as well.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edgecompress.errors import TargetError
+from edgecompress.resources import resource_dir
+
+
+class Core(Enum):
+    """Processor cores that the build knows how to compile for."""
+
+    CORTEX_M0 = "cortex-m0"
+    CORTEX_M0PLUS = "cortex-m0plus"
+    CORTEX_M3 = "cortex-m3"
+    CORTEX_M4 = "cortex-m4"
+    CORTEX_M7 = "cortex-m7"
+    CORTEX_M33 = "cortex-m33"
+    CORTEX_M55 = "cortex-m55"
+
+
+class Fpu(Enum):
+    NONE = "none"
+    SINGLE = "single"
+    DOUBLE = "double"
+
+
+class Simd(Enum):
+    """NONE, the DSP extension's 16-bit pairs, or Helium (MVE)."""
+
+    NONE = "none"
+    DSP = "dsp"
+    MVE = "mve"
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Address = Annotated[int, Field(ge=0, lt=2**32)]
+Size = Annotated[int, Field(gt=0, le=2**32)]
+
+
+class MemoryRegion(_Facts):
+    """One region of the memory map. `use` says what the linker script puts there."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+    use: Literal["flash", "ram", "other"]
+    origin: Address
+    bytes: Size
+
+
+class EmulatorLink(_Facts):
+    """The in-process emulator: there is no wire."""
+
+    kind: Literal["emulator"]
+    cpu: str
+
+
+class QemuLink(_Facts):
+    """A QEMU machine started by us, reached through its UART.
+
+    `counter_hz` is the rate of the counter that the board's cycle counter reads, and `icount_shift` QEMU's -icount: one instruction
+    takes 2**icount_shift nanoseconds, so instructions = ticks * 1e9 / counter_hz / 2**icount_shift.
+    """
+
+    kind: Literal["qemu"]
+    machine: str
+    icount_shift: Annotated[int, Field(ge=0, le=10)]
+    counter_hz: Annotated[int, Field(gt=0)]
+
+
+class SerialLink(_Facts):
+    """A real board on a serial port."""
+
+    kind: Literal["serial"]
+    baud: Annotated[int, Field(gt=0)]
+
+
+class Clock(_Facts):
+    """Core clock in hertz; None when the device has no meaningful one (an emulator)."""
+
+    hz: Annotated[int, Field(gt=0)] | None = None
+
+
+class Target(_Facts):
+    """One device.
+
+    Attributes:
+        board: the folder below firmware/boards that starts this device.
+        real_part: False for an emulated core that no vendor sells.
+        sources: where each fact comes from: a document with revision and table, or a measurement.
+    """
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    description: str
+    board: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    real_part: bool
+    core: Core
+    fpu: Fpu
+    simd: Simd
+    memory: Annotated[tuple[MemoryRegion, ...], Field(min_length=1)]
+    clock: Clock = Clock()
+    link: Annotated[EmulatorLink | QemuLink | SerialLink, Field(discriminator="kind")]
+    sources: dict[str, str]
+
+    @model_validator(mode="after")
+    def _check(self) -> Target:
+        for use in ("flash", "ram"):
+            if sum(region.use == use for region in self.memory) != 1:
+                raise ValueError(f"memory needs exactly one region with use = {use!r}")
+        ordered = sorted(self.memory, key=lambda region: region.origin)
+        for low, high in zip(ordered, ordered[1:], strict=False):
+            if low.origin + low.bytes > high.origin:
+                raise ValueError(f"memory regions {low.name} and {high.name} overlap")
+        missing = {"core", "fpu", "simd", "memory", "clock", "link"} - self.sources.keys()
+        if missing:
+            raise ValueError(f"sources lacks an entry for {', '.join(sorted(missing))}")
+        return self
+
+    def region(self, use: Literal["flash", "ram"]) -> MemoryRegion:
+        """The region that holds code (`flash`) or data (`ram`)."""
+        return next(region for region in self.memory if region.use == use)
+
+    @property
+    def flash_bytes(self) -> int:
+        return self.region("flash").bytes
+
+    @property
+    def ram_bytes(self) -> int:
+        return self.region("ram").bytes
+
+
+def load_target(name: str) -> Target:
+    """The target called `name`, or the one in the .toml file that `name` is the path of.
+
+    Raises:
+        TargetError: no such target, or its file breaks the schema.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        path = resource_dir("targets") / f"{name}.toml"
+        if not path.is_file():
+            known = ", ".join(target_names())
+            raise TargetError(f"there is no target called {name!r}", hint=f"choose one of {known}, or give the path of a .toml file")
+    return read_target(path)
+
+
+def target_names() -> list[str]:
+    """Names of the shipped targets, sorted."""
+    return sorted(path.stem for path in resource_dir("targets").glob("*.toml"))
+
+
+def read_target(path: Path) -> Target:
+    """The target in one TOML file.
+
+    Raises:
+        TargetError: with the field and what was expected.
+    """
+    try:
+        facts = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise TargetError(f"{path}: cannot be read: {e}", hint="give the path of a target's TOML file") from e
+    except tomllib.TOMLDecodeError as e:
+        raise TargetError(f"{path}: is not TOML: {e}", hint="see targets/cortex-m4.toml for an example") from e
+    try:
+        target = Target.model_validate(facts)
+    except ValidationError as e:
+        first = e.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise TargetError(f"{path}: {where}: {first['msg']}", hint="see targets/cortex-m4.toml for an example") from e
+    if target.name != path.stem:
+        raise TargetError(f"{path}: name is {target.name!r} but the file is called {path.name}", hint=f"rename it to {target.name}.toml")
+    return target

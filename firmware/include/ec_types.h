@@ -1,0 +1,38 @@
+/* Types that every kernel shares. C11, freestanding: no libc header beyond these three.
+ *
+ * Activations are NHWC int8; `zero_point` fields are in int8 counts. A scale is `multiplier * 2^(shift - 31)` with
+ * 2^30 <= multiplier < 2^31 (or 0), shift in [-31, 30]; see edgecompress/numerics/fixedpoint.py. */
+#ifndef EC_TYPES_H
+#define EC_TYPES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A real scale as an integer multiplier and a shift to the left (negative: to the right). */
+typedef struct {
+    int32_t multiplier;
+    int32_t shift;
+} ec_scale;
+
+/* Height, width and channels of an NHWC tensor with one image. */
+typedef struct {
+    int32_t h, w, c;
+} ec_shape;
+
+/* Results of calls that can fail; 0 is success. */
+enum ec_status {
+    EC_OK = 0,
+    EC_ERROR_ARENA = -1,     /* the arena is too small, or not aligned to 16 bytes */
+    EC_ERROR_INDEX = -2,     /* no such input, output or step */
+    EC_ERROR_INVOKE = -3,    /* the interpreter refused or failed (tflm engine only) */
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif
