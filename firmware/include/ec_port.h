@@ -1,0 +1,64 @@
+/* The port: all that a board, the shared Cortex-M start-up, the build and an application know of each other.
+ *
+ *   boards/cortex_m  vector table, Reset_Handler: FPU and MVE on, .data, .bss, then ec_app_main; faults to ec_app_fault
+ *   boards/<board>   the ec_port_ functions
+ *   application      the ec_app_ functions: firmware/app (serial), or boards/emulator, where the host plays the application
+ *   build            the linker script's symbols, and app_model.c with ec_app_model, ec_app_arena and ec_app_target
+ *
+ * One thread, polled: no board enables an interrupt, and nothing here is called from one except ec_app_fault (which may use
+ * ec_port_putc). */
+#ifndef EC_PORT_H
+#define EC_PORT_H
+
+#include "ec_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- the board implements ---- */
+
+/* Clocks, the UART and the counter. Called once by ec_app_main, before any other ec_port_ function. Waits for hardware are bounded. */
+void ec_port_init(void);
+
+/* The next received byte, 0 to 255; waits for it without end. */
+int ec_port_getc(void);
+
+/* Send one byte; returns once it is in the UART's hands. */
+void ec_port_putc(uint8_t byte);
+
+/* A counter that only grows: a core cycle counter or a timer, widened to 64 bits. It is read at least once per half wrap of the
+ * hardware counter, except inside an inference: a board whose 32-bit counter can wrap there must extend it itself. */
+uint64_t ec_port_ticks(void);
+
+/* Ticks in a second; never 0. */
+uint32_t ec_port_ticks_hz(void);
+
+/* ---- the application implements ---- */
+
+/* Runs for ever. Main stack, privileged, interrupts off. */
+_Noreturn void ec_app_main(void);
+
+/* What the core knew when it stopped. */
+typedef struct {
+    uint32_t exception; /* IPSR: 2 NMI, 3 HardFault, 4 MemManage, 5 BusFault, 6 UsageFault, ... */
+    uint32_t pc, lr, psr;
+    uint32_t status;    /* CFSR; 0 on ARMv6-M, which has none */
+    uint32_t address;   /* MMFAR or BFAR where CFSR says it is valid, else 0 */
+} ec_fault;
+
+/* The last call of a dying program, from the fault handler. */
+_Noreturn void ec_app_fault(const ec_fault *fault);
+
+/* ---- the build provides ---- */
+
+extern const char ec_app_target[];    /* the target's name, "qemu-mps2-an386" */
+
+/* The stack's region: [ec_stack_limit, ec_stack_top). The arena and the stack are neither zeroed nor loaded at start-up. */
+extern uint32_t ec_stack_limit[];
+extern uint32_t ec_stack_top[];
+
+#ifdef __cplusplus
+}
+#endif
+#endif
