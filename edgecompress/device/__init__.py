@@ -1,0 +1,5 @@
+"""Devices: what every one of them can do is `Device`; each way to reach one has its own module and one `open_...` function."""
+
+from edgecompress.device.interface import Device, DeviceModel, check_inputs, device_model
+
+__all__ = ["Device", "DeviceModel", "check_inputs", "device_model"]
