@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A constant array of the generated source, in the section that counts as model bytes.
+    """A constant array of the generated source, in the section that counts as model bytes; it starts at a multiple of 4.
 
-    `c_type` is the element type as C writes it; `values` is a flat array of integers, or of rows for a struct type (one row an element).
+    `c_type` is the element type as C writes it; `values` is an array of integers, flattened when printed, or of rows for a struct type
+    (`ec_scale`: [n, 2], one row an element). `symbol` comes from `Names.constant`; constants with the same type and values are printed
+    once, under the first one's symbol. `comment` says what it is in a few words: a shape, a layout.
     """
 
     symbol: str
@@ -29,7 +31,8 @@ class Constant:
 
 @dataclass(frozen=True)
 class TensorArg:
-    """The buffer of an activation tensor (or, for a constant tensor, its Constant), by tensor index."""
+    """The buffer of a tensor by its index; for a constant tensor, its data among the constants. Written tensors get a pointer to
+    non-const, all others to const."""
 
     tensor: int
     c_type: str = "int8_t"
@@ -51,7 +54,11 @@ class ScratchArg:
 
 @dataclass(frozen=True)
 class ParamsArg:
-    """A pointer to a `static const` struct of kernel parameters; field values are ints, nested mappings, or names of constants' symbols."""
+    """A pointer to a `static const` struct of kernel parameters.
+
+    Fields are printed as designated initializers in the order given: ints, Constants (a pointer to the array), nested mappings
+    (structs), or tuples (arrays).
+    """
 
     c_type: str
     fields: Mapping[str, Field]
@@ -73,6 +80,18 @@ class PointerArray:
     c_type: str = "int8_t"
 
 
+@dataclass(frozen=True)
+class Names:
+    """Unique C symbols for the constants of one op of one model."""
+
+    model: str
+    op: int
+
+    def constant(self, what: str) -> str:
+        """`kws_op3_weights` for `weights`."""
+        return f"{self.model}_op{self.op}_{what}"
+
+
 Field = int | Constant | Mapping[str, "Field"] | tuple["Field", ...]
 Argument = TensorArg | ConstantArg | ScratchArg | ParamsArg | LiteralArg | PointerArray
 
@@ -88,8 +107,9 @@ class Step:
         arguments: in the order of the C signature.
         reads, writes: activation tensors by index.
         scratch_bytes: scratch of the call, 0 for none; planned at 4-byte alignment.
-        in_place: (input tensor, output tensor) pairs that may share one buffer, because the kernel reads each element before it
-            writes the same position.
+        in_place: (input tensor, output tensor) pairs that may share one buffer from its first byte, because the kernel reads each
+            element of the input for the last time before it writes the same position. The plan makes use of a pair when both have the same
+            bytes and nothing reads the input later.
     """
 
     ops: tuple[int, ...]

@@ -9,6 +9,14 @@
 #include <stdint.h>
 #include <stdbool.h>
 
+/* Constants of a model: their own section, so that a linked firmware shows what the model itself weighs. Four bytes of alignment let
+ * kernels read weights as words. */
+#if defined(__ELF__)
+#define EC_MODEL_DATA __attribute__((section(".ec_model"), aligned(4)))
+#else
+#define EC_MODEL_DATA
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -1,0 +1,48 @@
+"""From ops to kernel calls: one lowering function a kind of op, and the table that finds it.
+
+A lowering decides everything that can be decided before the model runs: padding, fixed-point scales, clamps, the layout of constants. Its
+signature is `lower_conv2d(graph, op, names) -> Step | Alias`; it raises UnsupportedOpError (through `rules`) for what its kernel cannot do.
+Each module has its own literal table `LOWER`; `LOWERINGS` is all of them.
+"""
+
+from __future__ import annotations
+
+from edgecompress.codegen.lower import activation, conv, elementwise, fully_connected, pool, resize, shape, transpose_conv
+from edgecompress.codegen.lower.rules import TFLM_HINT, Lowering, unsupported
+from edgecompress.codegen.program import Alias, Names, Step
+from edgecompress.graph import Graph
+
+LOWERINGS: dict[str, Lowering] = {
+    **conv.LOWER,
+    **fully_connected.LOWER,
+    **transpose_conv.LOWER,
+    **elementwise.LOWER,
+    **activation.LOWER,
+    **pool.LOWER,
+    **shape.LOWER,
+    **resize.LOWER,
+}
+
+
+def lower(graph: Graph, model: str | None = None) -> tuple[tuple[Step, ...], tuple[Alias, ...]]:
+    """The kernel calls of a graph in execution order, and the tensors that are other names for a buffer.
+
+    Args:
+        graph: a fully int8 model.
+        model: prefix of every symbol; the graph's name unless given.
+
+    Raises:
+        UnsupportedOpError: an op, version, type or option without a kernel; op, layer and version are named.
+    """
+    steps: list[Step] = []
+    aliases: list[Alias] = []
+    for op in graph.ops:
+        lowering = LOWERINGS.get(op.kind)
+        if lowering is None:
+            raise unsupported(graph, op, "the aot engine has no kernel for this op", f"replace this layer, or {TFLM_HINT}")
+        lowered = lowering(graph, op, Names(model or graph.name, op.index))
+        if isinstance(lowered, Alias):
+            aliases.append(lowered)
+        else:
+            steps.append(lowered)
+    return tuple(steps), tuple(aliases)

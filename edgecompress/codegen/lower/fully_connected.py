@@ -1,0 +1,5 @@
+"""Being written."""
+
+from edgecompress.codegen.lower.rules import Lowering
+
+LOWER: dict[str, Lowering] = {}

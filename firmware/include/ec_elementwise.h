@@ -1,0 +1,6 @@
+#ifndef EC_ELEMENTWISE_H
+#define EC_ELEMENTWISE_H
+
+#include "ec_types.h"
+
+#endif

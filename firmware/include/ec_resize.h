@@ -1,0 +1,6 @@
+#ifndef EC_RESIZE_H
+#define EC_RESIZE_H
+
+#include "ec_types.h"
+
+#endif

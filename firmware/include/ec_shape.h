@@ -1,0 +1,6 @@
+#ifndef EC_SHAPE_H
+#define EC_SHAPE_H
+
+#include "ec_types.h"
+
+#endif
