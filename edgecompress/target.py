@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,6 +43,18 @@ class Simd(Enum):
     MVE = "mve"
 
 
+# What each core can have, from the technical reference manual of each.
+_POSSIBLE: dict[Core, tuple[frozenset[Fpu], frozenset[Simd]]] = {
+    Core.CORTEX_M0: (frozenset({Fpu.NONE}), frozenset({Simd.NONE})),
+    Core.CORTEX_M0PLUS: (frozenset({Fpu.NONE}), frozenset({Simd.NONE})),
+    Core.CORTEX_M3: (frozenset({Fpu.NONE}), frozenset({Simd.NONE})),
+    Core.CORTEX_M4: (frozenset({Fpu.NONE, Fpu.SINGLE}), frozenset({Simd.DSP})),
+    Core.CORTEX_M7: (frozenset(Fpu), frozenset({Simd.DSP})),
+    Core.CORTEX_M33: (frozenset({Fpu.NONE, Fpu.SINGLE}), frozenset({Simd.NONE, Simd.DSP})),
+    Core.CORTEX_M55: (frozenset({Fpu.NONE, Fpu.DOUBLE}), frozenset({Simd.DSP, Simd.MVE})),
+}
+
+
 class _Facts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,10 +73,10 @@ class MemoryRegion(_Facts):
 
 
 class EmulatorLink(_Facts):
-    """The in-process emulator: there is no wire."""
+    """The in-process emulator: there is no wire. `cpu` is the model that it runs (it has none for M0+, which is an M0 to software)."""
 
     kind: Literal["emulator"]
-    cpu: str
+    cpu: Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33"]
 
 
 class QemuLink(_Facts):
@@ -98,6 +111,7 @@ class Target(_Facts):
     Attributes:
         board: the folder below firmware/boards that starts this device.
         real_part: False for an emulated core that no vendor sells.
+        stack_bytes: reserved at the lowest addresses of the RAM region, so that an overflow faults instead of eating data.
         sources: where each fact comes from: a document with revision and table, or a measurement.
     """
 
@@ -110,6 +124,7 @@ class Target(_Facts):
     fpu: Fpu
     simd: Simd
     memory: Annotated[tuple[MemoryRegion, ...], Field(min_length=1)]
+    stack_bytes: Annotated[int, Field(ge=512, le=2**20, multiple_of=16)] = 4096
     clock: Clock = Clock()
     link: Annotated[EmulatorLink | QemuLink | SerialLink, Field(discriminator="kind")]
     sources: dict[str, str]
@@ -120,9 +135,15 @@ class Target(_Facts):
             if sum(region.use == use for region in self.memory) != 1:
                 raise ValueError(f"memory needs exactly one region with use = {use!r}")
         ordered = sorted(self.memory, key=lambda region: region.origin)
-        for low, high in zip(ordered, ordered[1:], strict=False):
+        for low, high in pairwise(ordered):
             if low.origin + low.bytes > high.origin:
                 raise ValueError(f"memory regions {low.name} and {high.name} overlap")
+        if ordered[-1].origin + ordered[-1].bytes > 2**32:
+            raise ValueError(f"memory region {ordered[-1].name} ends beyond 4 GB")
+        for word, value, possible in (("fpu", self.fpu, _POSSIBLE[self.core][0]), ("simd", self.simd, _POSSIBLE[self.core][1])):
+            if value not in possible:
+                choices = " or ".join(sorted(repr(choice.value) for choice in possible))
+                raise ValueError(f"{self.core.value} with {word} = {value.value!r} does not exist; expected {choices}")
         missing = {"core", "fpu", "simd", "memory", "clock", "link"} - self.sources.keys()
         if missing:
             raise ValueError(f"sources lacks an entry for {', '.join(sorted(missing))}")
@@ -161,6 +182,15 @@ def target_names() -> list[str]:
     return sorted(path.stem for path in resource_dir("targets").glob("*.toml"))
 
 
+def all_targets() -> tuple[Target, ...]:
+    """The shipped targets, sorted by name.
+
+    Raises:
+        TargetError: one of their files breaks the schema.
+    """
+    return tuple(load_target(name) for name in target_names())
+
+
 def read_target(path: Path) -> Target:
     """The target in one TOML file.
 
@@ -171,14 +201,23 @@ def read_target(path: Path) -> Target:
         facts = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as e:
         raise TargetError(f"{path}: cannot be read: {e}", hint="give the path of a target's TOML file") from e
-    except tomllib.TOMLDecodeError as e:
+    except (tomllib.TOMLDecodeError, RecursionError) as e:
         raise TargetError(f"{path}: is not TOML: {e}", hint="see targets/cortex-m4.toml for an example") from e
     try:
         target = Target.model_validate(facts)
     except ValidationError as e:
-        first = e.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise TargetError(f"{path}: {where}: {first['msg']}", hint="see targets/cortex-m4.toml for an example") from e
+        raise TargetError(f"{path}: {_first_problem(e)}", hint="see targets/cortex-m4.toml for an example") from e
     if target.name != path.stem:
         raise TargetError(f"{path}: name is {target.name!r} but the file is called {path.name}", hint=f"rename it to {target.name}.toml")
     return target
+
+
+def _first_problem(error: ValidationError) -> str:
+    """One sentence: the field, what was expected, and what came."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    came = first["input"]
+    shown = f"; {came!r} came" if isinstance(came, str | int | float) and where else ""
+    return f"{where}: {message}{shown}" if where else message
