@@ -6,7 +6,7 @@
  *   build            the linker script's symbols, and app_model.c with ec_app_model, ec_app_arena and ec_app_target
  *
  * One thread, polled: no board enables an interrupt, and nothing here is called from one except ec_app_fault (which may use
- * ec_port_putc). */
+ * ec_port_try_putc). */
 #ifndef EC_PORT_H
 #define EC_PORT_H
 
@@ -21,11 +21,12 @@ extern "C" {
 /* Clocks, the UART and the counter. Called once by ec_app_main, before any other ec_port_ function. Waits for hardware are bounded. */
 void ec_port_init(void);
 
-/* The next received byte, 0 to 255; waits for it without end. */
-int ec_port_getc(void);
+/* The next received byte, 0 to 255, or -1 when none has arrived. Never waits: the application polls it inside its longer loops, so that
+ * a UART without a FIFO loses nothing while a reply is sent. */
+int ec_port_try_getc(void);
 
-/* Send one byte; returns once it is in the UART's hands. */
-void ec_port_putc(uint8_t byte);
+/* Hand one byte to the UART; false when it has no room yet. Never waits. */
+bool ec_port_try_putc(uint8_t byte);
 
 /* A counter that only grows: a core cycle counter or a timer, widened to 64 bits. It is read at least once per half wrap of the
  * hardware counter, except inside an inference: a board whose 32-bit counter can wrap there must extend it itself. */
@@ -33,6 +34,10 @@ uint64_t ec_port_ticks(void);
 
 /* Ticks in a second; never 0. */
 uint32_t ec_port_ticks_hz(void);
+
+/* Core clock in hertz; 0 when there is none that means anything: under QEMU, whose time is made of instructions. Where it equals
+ * ec_port_ticks_hz, ticks are core cycles. */
+uint32_t ec_port_clock_hz(void);
 
 /* ---- the application implements ---- */
 
@@ -53,6 +58,10 @@ _Noreturn void ec_app_fault(const ec_fault *fault);
 /* ---- the build provides ---- */
 
 extern const char ec_app_target[];    /* the target's name, "qemu-mps2-an386" */
+
+/* The application's copies of all inputs, from which it restores them before a run: one after another, each rounded up to a multiple
+ * of 16 bytes, aligned to 16 bytes. */
+extern uint8_t ec_app_inputs[];
 
 /* The stack's region: [ec_stack_limit, ec_stack_top). The arena and the stack are neither zeroed nor loaded at start-up. */
 extern uint32_t ec_stack_limit[];
