@@ -181,14 +181,18 @@ def profile_json_schema() -> dict[str, Any]:
     return Profile.model_json_schema(by_alias=True)
 
 
+def profile_text(profile: Profile) -> str:
+    """The document as JSON, with a line end."""
+    return json.dumps(profile.model_dump(mode="json", by_alias=True), indent=1) + "\n"
+
+
 def write_profile(profile: Profile, path: Path) -> None:
     """Write the document beside `path`, then rename it into place.
 
     Raises:
         OutputError: the folder is missing or read-only, or the disk is full.
     """
-    text = json.dumps(profile.model_dump(mode="json", by_alias=True), indent=1) + "\n"
-    write_text(path, text)
+    write_text(path, profile_text(profile))
 
 
 def read_profile(path: Path) -> Profile:
@@ -206,7 +210,9 @@ def read_profile(path: Path) -> Profile:
         raise ModelError(f"{path}: is not JSON: {e}", hint=hint) from e
     version = document.get("schema") if isinstance(document, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise ModelError(f"{path}: is a profile of schema {version}; this version reads up to {SCHEMA_VERSION}", hint="upgrade edgecompress")
+        raise ModelError(
+            f"{path}: is a profile of schema {version}; this version reads up to {SCHEMA_VERSION}", hint="upgrade edgecompress"
+        )
     try:
         return Profile.model_validate(document)
     except ValidationError as e:

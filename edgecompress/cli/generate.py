@@ -1,0 +1,25 @@
+"""`edgecompress generate`: a model as C sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgecompress.cli.options import engine_option, keep_input_option, model_argument, name_option
+
+
+@click.command(short_help="A model as C sources.")
+@model_argument
+@engine_option
+@click.option("-o", "--output", metavar="DIR", required=True, type=click.Path(path_type=Path), help="The folder for the sources.")
+@name_option
+@keep_input_option
+def command(model: Path, engine: str, output: Path, name: str | None, keep_input: bool) -> None:
+    """Write a model as C sources, and print the path of each."""
+    from edgecompress.artifact import Engine
+    from edgecompress.cli.text import printable
+    from edgecompress.pipeline import generate
+
+    for path in generate(model, engine=Engine(engine), output=output, name=name, keep_input=keep_input):
+        click.echo(printable(str(path)))

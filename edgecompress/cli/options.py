@@ -1,0 +1,65 @@
+"""Arguments and options that several commands share, said once so that they read alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgecompress.errors import TargetError, UserError
+
+_LATER = ("android", "adb:", "ssh:")
+"""Targets that the words of the toolkit already name, and that this version cannot reach."""
+
+
+def _read_target(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if value in _LATER or value.startswith(tuple(kind for kind in _LATER if kind.endswith(":"))):
+        raise TargetError(f"target {value!r} is not in this version", hint="see what there is: edgecompress targets")
+    if value.startswith("serial:") and value != "serial:":
+        port = value.removeprefix("serial:")
+        raise TargetError(f"a serial target names no port itself; {value!r} does", hint=f"write serial: --port {port}")
+    return value
+
+
+def _read_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not (value.isascii() and value.isidentifier()):
+        raise UserError(
+            f"--name must be a C identifier; {value!r} is none", hint="use letters, digits and _, and do not begin with a digit"
+        )
+    return value
+
+
+target_argument = click.argument("target", metavar="TARGET", callback=_read_target)
+model_argument = click.argument("model", metavar="MODEL.tflite", type=click.Path(path_type=Path))
+optional_model_argument = click.argument("model", metavar="[MODEL.tflite|FIRMWARE.elf]", required=False, type=click.Path(path_type=Path))
+
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["aot", "tflm"]),
+    default="aot",
+    show_default=True,
+    help="aot: the model as plain C calls on this project's kernels. tflm: as C arrays for firmware that links TensorFlow Lite Micro.",
+)
+any_engine_option = click.option(
+    "--engine",
+    type=click.Choice(["aot", "tflm", "litert"]),
+    help="What executes the model. [default: aot on a core, litert on local, whatever a firmware file or a board holds]",
+)
+toolchain_option = click.option(
+    "--toolchain",
+    type=click.Choice(["zig", "gcc"]),
+    default="zig",
+    show_default=True,
+    help="zig: the compiler that installs with this package. gcc: arm-none-eabi-gcc from PATH.",
+)
+port_option = click.option(
+    "--port", metavar="URL", help="Where a board is: /dev/ttyACM0, COM3, or any pyserial URL such as socket://localhost:4000."
+)
+name_option = click.option(
+    "--name", metavar="NAME", callback=_read_name, help="What the model is called in C, a C identifier. [default: from the file's name]"
+)
+keep_input_option = click.option(
+    "--keep-input", is_flag=True, help="Never let an inference overwrite its input buffer (costs arena when the plan would reuse it)."
+)

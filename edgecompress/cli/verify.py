@@ -1,0 +1,64 @@
+"""`edgecompress verify`: do all runtimes give the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgecompress.cli.options import model_argument
+from edgecompress.errors import MismatchError
+
+if TYPE_CHECKING:
+    from edgecompress.pipeline.verify import Rung
+
+
+@click.command(short_help="Do all runtimes give the same bytes?")
+@model_argument
+@click.option(
+    "--keras", metavar="MODEL.keras", type=click.Path(path_type=Path), help="The Keras model that the .tflite was converted from."
+)
+@click.option(
+    "--data", metavar="DATA", help="Real inputs: FILE.py:FUNCTION, a .npy file, or a calibration set. [default: generated inputs]"
+)
+@click.option("--inputs", type=click.IntRange(min=1), default=16, show_default=True, help="How many inputs to compare.")
+@click.option("--target", default="cortex-m4", show_default=True, help="The emulated core that runs the generated C.")
+def command(model: Path, keras: Path | None, data: str | None, inputs: int, target: str) -> None:
+    """Run the ladder fake-quant Keras, LiteRT reference, TFLM host, generated C over the same inputs.
+
+    Says for each rung how many bytes differ, by how much, at which op it starts, and why where that is known. Exit code 5 when bytes
+    differ that must not: those of TFLM on the host and of the generated C always.
+    """
+    from edgecompress.cli.console import ProgressDisplay, stdout_console
+    from edgecompress.cli.tables import Column, print_table
+    from edgecompress.pipeline.verify import Status, verify
+
+    with ProgressDisplay() as progress:
+        report = verify(model, keras=keras, data=data, inputs=inputs, target=target, progress=progress)
+    console = stdout_console()
+    console.print(f"{report.model}: {report.inputs} inputs, {report.source}")
+    columns = [Column("runtime"), Column("against"), Column("bytes"), Column("differ", number=True), Column("largest", number=True)]
+    columns += [Column("starts at"), Column("why")]
+    print_table(console, columns, [_row(rung) for rung in report.rungs])
+    broken = [rung for rung in report.rungs if rung.status is Status.DIFFERS]
+    if broken:
+        worst = broken[0]
+        raise MismatchError(
+            f"{report.model}: {worst.name} and {worst.reference} must agree;"
+            f" {worst.mismatched_bytes} of {worst.total_bytes} bytes differ" + (f", first at {worst.first_op}" if worst.first_op else ""),
+            hint=worst.cause or "keep the model and the inputs: this is worth a report",
+        )
+
+
+def _row(rung: Rung) -> list[str]:
+    counted = rung.mismatched_bytes is not None and rung.total_bytes is not None
+    return [
+        rung.name,
+        rung.reference,
+        rung.status.value,
+        f"{rung.mismatched_bytes:,} of {rung.total_bytes:,}" if counted else "",
+        "" if rung.largest_difference is None else f"{rung.largest_difference:,}",
+        rung.first_op,
+        rung.cause or rung.note,
+    ]
