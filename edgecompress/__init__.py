@@ -1,10 +1,124 @@
 """From a Keras model to int8 firmware that fits the board, with a measured profile that proves it.
 
-The verbs of the command line are functions here, with the same names and the same words. Nothing heavy is imported until a verb is called.
+The verbs of the command line are functions here, with the same names and the same words:
+
+    demo  compress  inspect  verify  generate  build  run  measure  compare  targets  doctor
+
+Nothing is imported until a name is used, so `import edgecompress` costs nothing.
+
+Example:
+    >>> import edgecompress
+    >>> profile = edgecompress.measure("cortex-m4", Path("digits.tflite"))  # doctest: +SKIP
+    >>> edgecompress.write_profile(profile, Path("profile.json"))  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgecompress.artifact import Engine, Firmware
+    from edgecompress.doctor import doctor
+    from edgecompress.errors import (
+        BudgetError,
+        DataError,
+        DeviceError,
+        EdgeCompressError,
+        LinkError,
+        MismatchError,
+        ModelError,
+        OutputError,
+        RecipeError,
+        TargetError,
+        ToolError,
+        UnsupportedOpError,
+        UserError,
+    )
+    from edgecompress.pipeline.compress import compress
+    from edgecompress.pipeline.demo import demo
+    from edgecompress.pipeline.firmware import build, generate, run
+    from edgecompress.pipeline.inspect import inspect
+    from edgecompress.pipeline.measure import measure
+    from edgecompress.pipeline.verify import verify
+    from edgecompress.profile import Profile, read_profile, write_profile
+    from edgecompress.report.compare import compare
+    from edgecompress.target import Target, load_target
+    from edgecompress.target import all_targets as targets
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BudgetError",
+    "DataError",
+    "DeviceError",
+    "EdgeCompressError",
+    "Engine",
+    "Firmware",
+    "LinkError",
+    "MismatchError",
+    "ModelError",
+    "OutputError",
+    "Profile",
+    "RecipeError",
+    "Target",
+    "TargetError",
+    "ToolError",
+    "UnsupportedOpError",
+    "UserError",
+    "build",
+    "compare",
+    "compress",
+    "demo",
+    "doctor",
+    "generate",
+    "inspect",
+    "load_target",
+    "measure",
+    "read_profile",
+    "run",
+    "targets",
+    "verify",
+    "write_profile",
+]
+
+_HOMES = {
+    "artifact": ("Engine", "Firmware"),
+    "doctor": ("doctor",),
+    "pipeline": ("build", "compress", "demo", "generate", "inspect", "measure", "run"),
+    "pipeline.verify": ("verify",),
+    "profile": ("Profile", "read_profile", "write_profile"),
+    "report.compare": ("compare",),
+    "target": ("Target", "load_target"),
+}
+_HOME_OF = {name: (home, name) for home, names in _HOMES.items() for name in names} | {"targets": ("target", "all_targets")}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'edgecompress' has no attribute {name!r}")
+    home, attribute = _HOME_OF.get(name, ("errors", name))
+    value = getattr(import_module(f"edgecompress.{home}"), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps verbs verbs: some share their name with a room (compress/, build/, doctor.py).
+
+    Importing a submodule binds it as an attribute of its package, which would put the room in the function's place. Rooms are reached by
+    `from edgecompress.build import ...`, which does not look at that attribute.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and name in __all__):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
