@@ -11,7 +11,9 @@ from edgecompress.cli.options import model_argument
 from edgecompress.errors import MismatchError
 
 if TYPE_CHECKING:
-    from edgecompress.pipeline.verify import Rung
+    from rich.console import Console
+
+    from edgecompress.pipeline.verify import Rung, VerifyReport
 
 
 @click.command(short_help="Do all runtimes give the same bytes?")
@@ -31,16 +33,11 @@ def command(model: Path, keras: Path | None, data: str | None, inputs: int, targ
     differ that must not: those of TFLM on the host and of the generated C always.
     """
     from edgecompress.cli.console import ProgressDisplay, stdout_console
-    from edgecompress.cli.tables import Column, print_table
     from edgecompress.pipeline.verify import Status, verify
 
     with ProgressDisplay() as progress:
         report = verify(model, keras=keras, data=data, inputs=inputs, target=target, progress=progress)
-    console = stdout_console()
-    console.print(f"{report.model}: {report.inputs} inputs, {report.source}")
-    columns = [Column("runtime"), Column("against"), Column("bytes"), Column("differ", number=True), Column("largest", number=True)]
-    columns += [Column("starts at"), Column("why")]
-    print_table(console, columns, [_row(rung) for rung in report.rungs])
+    print_report(stdout_console(), report)
     broken = [rung for rung in report.rungs if rung.status is Status.DIFFERS]
     if broken:
         worst = broken[0]
@@ -49,6 +46,17 @@ def command(model: Path, keras: Path | None, data: str | None, inputs: int, targ
             f" {worst.mismatched_bytes} of {worst.total_bytes} bytes differ" + (f", first at {worst.first_op}" if worst.first_op else ""),
             hint=worst.cause or "keep the model and the inputs: this is worth a report",
         )
+
+
+def print_report(console: Console, report: VerifyReport) -> None:
+    """Print one line a rung."""
+    from edgecompress.cli.tables import Column, print_table
+    from edgecompress.cli.text import printable
+
+    console.print(f"{printable(report.model)}: {report.inputs} inputs, {printable(report.source)}")
+    columns = [Column("runtime"), Column("against"), Column("bytes"), Column("differ", number=True), Column("largest", number=True)]
+    columns += [Column("starts at"), Column("why")]
+    print_table(console, columns, [_row(rung) for rung in report.rungs])
 
 
 def _row(rung: Rung) -> list[str]:

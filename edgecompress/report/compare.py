@@ -80,7 +80,7 @@ def compare(profiles: Sequence[tuple[str, Profile]]) -> Comparison:
             "compare needs at least one profile; none was given", hint="measure writes profiles: edgecompress measure ... -o profile.json"
         )
     documents = [profile for _, profile in profiles]
-    rows = (Row(metric, _with_ratios([cell_of(profile) for profile in documents])) for metric, cell_of in _ROWS)
+    rows = (Row(metric, _with_ratios_to_first([cell_of(profile) for profile in documents])) for metric, cell_of in _ROWS)
     return Comparison(tuple(name for name, _ in profiles), tuple(row for row in rows if row.known))
 
 
@@ -144,9 +144,15 @@ def _table(comparison: Comparison, columns: Sequence[int]) -> Table:
     return table
 
 
-def _with_ratios(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    first = cells[0]
-    return (first, *(_against(first, cell) for cell in cells[1:]))
+def with_ratios(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The cells with ratios against the first one that has a number."""
+    base = next((index for index, cell in enumerate(cells) if cell.value is not None), 0)
+    return tuple(cell if index <= base else _against(cells[base], cell) for index, cell in enumerate(cells))
+
+
+def _with_ratios_to_first(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    # Here every ratio refers to one and the same profile, so a fact that this one lacks has no ratios.
+    return tuple(cells) if cells[0].value is None else with_ratios(cells)
 
 
 def _against(first: Cell, cell: Cell) -> Cell:
