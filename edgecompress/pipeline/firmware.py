@@ -1,0 +1,210 @@
+"""From a .tflite to C, from C to firmware, and raw bytes through it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecompress.artifact import Engine, Firmware
+from edgecompress.device import Device
+from edgecompress.errors import DeviceError, ModelError, TargetError
+from edgecompress.files import write_text
+from edgecompress.pipeline.sources import LoadedModel, generate_sources, is_firmware, load_model
+from edgecompress.target import EmulatorLink, SerialLink, Target, load_target
+
+LOCAL = "local"
+SERIAL = "serial:"
+# The MLPerf Tiny runner's rate, for a device whose facts are unknown.
+DEFAULT_BAUD = 115200
+
+
+def generate(model: Path, *, engine: Engine = Engine.AOT, output: Path, name: str | None = None, keep_input: bool = False) -> list[Path]:
+    """Write the model as C sources into the folder `output`.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ModelError: the file is not a .tflite, or the engine lacks one of its ops.
+        OutputError: the folder cannot be written.
+
+    Example:
+        >>> generate(Path("digits.tflite"), engine=Engine.AOT, output=Path("src"))  # doctest: +SKIP
+    """
+    sources = generate_sources(load_model(model, name=name), engine, name=name, keep_input=keep_input)
+    paths = [output / file for file in sources.files]
+    for path, text in zip(paths, sources.files.values(), strict=True):
+        write_text(path, text)
+    return paths
+
+
+def build(
+    target: str,
+    model: Path,
+    *,
+    engine: Engine = Engine.AOT,
+    toolchain: str = "zig",
+    output: Path | None = None,
+    name: str | None = None,
+    keep_input: bool = False,
+) -> Firmware:
+    """Compile and link the model as firmware for a target.
+
+    Args:
+        target: a target's name, or the path of its TOML file.
+        output: the folder for firmware.elf; build/TARGET/NAME when None.
+
+    Raises:
+        ModelError, TargetError: the input is wrong.
+        BudgetError: it does not fit the target.
+        ToolError: the compiler failed or is missing.
+
+    Example:
+        >>> build("cortex-m4", Path("digits.tflite")).sizes.flash_bytes  # doctest: +SKIP
+    """
+    device = load_target(target)
+    loaded = load_model(model, name=name)
+    return build_loaded(device, loaded, engine=engine, toolchain=toolchain, output=output, name=name, keep_input=keep_input)
+
+
+def build_loaded(
+    target: Target,
+    model: LoadedModel,
+    *,
+    engine: Engine,
+    toolchain: str = "zig",
+    output: Path | None = None,
+    name: str | None = None,
+    keep_input: bool = False,
+) -> Firmware:
+    """As `build`, for a model that was read already."""
+    from edgecompress.build import build_firmware, find_toolchain
+
+    sources = generate_sources(model, engine, name=name, keep_input=keep_input)
+    folder = output or Path("build") / target.name / sources.info.name
+    return build_firmware(sources, target, toolchain=find_toolchain(toolchain), output=folder)
+
+
+def run(
+    target: str,
+    model: Path | None,
+    *,
+    inputs: Sequence[bytes],
+    engine: Engine | None = None,
+    port: str | None = None,
+    toolchain: str = "zig",
+) -> list[bytes]:
+    """One inference on a device: raw tensor bytes in, raw tensor bytes out.
+
+    Args:
+        target: a target's name or file, `local`, or `serial:` with `port`.
+        model: a .tflite, or a firmware.elf; None for what a device on `port` runs.
+        inputs: one entry per model input, row-major, little-endian.
+
+    Raises:
+        DeviceError: the device is absent, silent or faulted.
+
+    Example:
+        >>> run("cortex-m4", Path("digits.tflite"), inputs=[bytes(64)])  # doctest: +SKIP
+    """
+    if target == LOCAL:
+        from edgecompress.device import open_host
+
+        host_model = load_model(require_model(model, target))
+        check_host_engine(engine)
+        with open_host(host_model.data) as host:
+            return host.run(inputs)
+    with open_target(target, model, engine=engine, port=port, toolchain=toolchain) as opened:
+        return opened.device.run(inputs)
+
+
+def require_model(model: Path | None, target: str) -> Path:
+    """The model, which this target cannot do without.
+
+    Raises:
+        ModelError: it is None.
+    """
+    if model is None:
+        raise ModelError(f"{target} holds no model of its own", hint="give a .tflite or a firmware.elf after the target")
+    return model
+
+
+def check_host_engine(engine: Engine | None) -> None:
+    """The host runs models through LiteRT only.
+
+    Raises:
+        TargetError: another engine was asked for.
+    """
+    if engine not in (None, Engine.LITERT):
+        raise TargetError(f"the host (local) runs models through litert, not {engine.value}", hint="leave --engine out, or name a core")
+
+
+@dataclass(frozen=True)
+class OpenedTarget:
+    """A device with the firmware that it runs (None when it was already on the device) and its facts (None for `serial:`)."""
+
+    device: Device
+    target: Target | None
+    firmware: Firmware | None
+
+
+@contextmanager
+def open_target(
+    target: str, model: Path | None, *, engine: Engine | None, port: str | None, toolchain: str = "zig"
+) -> Iterator[OpenedTarget]:
+    """A device ready to run `model`; a .tflite is built first, in a temporary folder."""
+    facts = None if target == SERIAL else load_target(target)
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+        firmware = None if model is None else _firmware(facts, model, engine=engine, toolchain=toolchain, folder=Path(folder))
+        device = _connect(facts, firmware, port)
+        try:
+            yield OpenedTarget(device, facts, firmware)
+        finally:
+            device.close()
+
+
+@contextmanager
+def open_model(target: str, model: LoadedModel, *, toolchain: str = "zig") -> Iterator[Device]:
+    """A device that runs a model which is in memory, through the aot engine, built in a temporary folder."""
+    facts = load_target(target)
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+        device = _connect(facts, build_loaded(facts, model, engine=Engine.AOT, toolchain=toolchain, output=Path(folder)), None)
+        try:
+            yield device
+        finally:
+            device.close()
+
+
+def _firmware(target: Target | None, path: Path, *, engine: Engine | None, toolchain: str, folder: Path) -> Firmware | None:
+    """The firmware in `path`, or one built from the model in it; None for a model whose core is unknown (`serial:`)."""
+    if not is_firmware(path):
+        if target is None:
+            return None
+        return build_loaded(target, load_model(path), engine=engine or Engine.AOT, toolchain=toolchain, output=folder)
+    from edgecompress.build import read_firmware
+
+    firmware = read_firmware(path)
+    if target is not None and firmware.target != target.name:
+        hint = f"build it again: edgecompress build {target.name} MODEL.tflite"
+        raise ModelError(f"{path} was built for {firmware.target}, not for {target.name}", hint=hint)
+    if engine is not None and firmware.info.engine is not engine:
+        raise ModelError(f"{path} holds engine {firmware.info.engine.value}, not {engine.value}", hint="leave --engine out")
+    return firmware
+
+
+def _connect(target: Target | None, firmware: Firmware | None, port: str | None) -> Device:
+    """The way to the device that its facts name."""
+    from edgecompress.device import open_emulator, open_qemu, open_serial
+
+    link = None if target is None else target.link
+    if port is not None:
+        return open_serial(port, baud=link.baud if isinstance(link, SerialLink) else DEFAULT_BAUD)
+    name = SERIAL if target is None else target.name
+    if target is None or isinstance(link, SerialLink):
+        raise DeviceError(f"{name} is reached over a serial port, and none was named", hint="add --port, for example --port /dev/ttyACM0")
+    if firmware is None:
+        raise ModelError(f"{name} holds no model of its own", hint="give a .tflite or a firmware.elf after the target")
+    return open_emulator(firmware, target) if isinstance(link, EmulatorLink) else open_qemu(firmware, target)

@@ -1,0 +1,59 @@
+"""Where a verb's input comes from: a .tflite file, a firmware file, or what a device already runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecompress.artifact import Engine, GeneratedModel
+from edgecompress.convert import read_model_bytes, read_tflite
+from edgecompress.errors import ModelError
+from edgecompress.graph import Graph
+
+_ELF_MAGIC = b"\x7fELF"
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A .tflite file: its bytes and the graph that was read from them."""
+
+    data: bytes
+    graph: Graph
+
+
+def load_model(path: Path, *, name: str | None = None) -> LoadedModel:
+    """Read and check a .tflite.
+
+    Raises:
+        ModelError: it is missing, damaged or not a .tflite.
+    """
+    data = read_model_bytes(path)
+    return LoadedModel(data, read_tflite(data, name=name or path.name))
+
+
+def is_firmware(path: Path) -> bool:
+    """Whether `path` holds a linked firmware rather than a model.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_ELF_MAGIC)) == _ELF_MAGIC
+    except OSError as e:
+        raise ModelError(f"{path}: cannot be read: {e.strerror}", hint="give the path of a .tflite model or of a firmware.elf") from e
+
+
+def generate_sources(model: LoadedModel, engine: Engine, *, name: str | None, keep_input: bool) -> GeneratedModel:
+    """The model as C for `engine`.
+
+    Raises:
+        ModelError: the engine is none that runs on a core, or lacks an op of the model.
+    """
+    from edgecompress.codegen import generate_aot, generate_tflm
+
+    if engine is Engine.AOT:
+        return generate_aot(model.graph, name=name, keep_input=keep_input)
+    if engine is Engine.TFLM:
+        return generate_tflm(model.graph, model.data, name=name)
+    raise ModelError(f"engine {engine.value} is not C: it runs on the host and on phones", hint="choose --engine aot or --engine tflm")

@@ -1,0 +1,276 @@
+"""The ladder from fake-quant Keras down to generated C: who differs from whom, where it starts, and why.
+
+    rung                      compared with           must be
+    fake-quant Keras          LiteRT reference        close: a few LSB (float arithmetic against integers)
+    LiteRT reference          TFLM host               equal, but for per-channel FULLY_CONNECTED (known: 1 LSB)
+    TFLM host                 (the bytes that count)
+    generated C, on a core    TFLM host               equal, always
+    LiteRT default (XNNPACK)  TFLM host               inside LITERT_TOLERANCE: another rounding family
+
+Every rung runs the same inputs. The first op that differs is found by comparing every activation of both runtimes, each fed with its own
+values; where the op's inputs still agree and its outputs do not, the difference starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecompress.device.interpreters import NUMPY_TYPES, LiteRtReference, TflmHost, Trace, tflm_available
+from edgecompress.errors import ToolError
+from edgecompress.graph import Graph, Op
+from edgecompress.pipeline.reference import element_difference
+from edgecompress.pipeline.samples import load_samples
+from edgecompress.pipeline.sources import LoadedModel, load_model
+from edgecompress.progress import Progress, silent
+
+# XNNPACK rounds once where the others round twice; on softmax outputs up to 13 LSB were seen, on logits 2.
+LITERT_TOLERANCE = 16
+# Fake-quant arithmetic in float32 against integers: up to 2 LSB on logits, 13 after a softmax amplifies them.
+KERAS_TOLERANCE = 16
+
+
+class Status(Enum):
+    """What a rung's comparison says."""
+
+    EQUAL = "equal"
+    WITHIN = "within tolerance"
+    DIFFERS = "differs"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One comparison.
+
+    Attributes:
+        name, reference: the runtime, and the one it was compared with.
+        mismatched_bytes: output elements that differ, of `total_bytes`, over all inputs.
+        largest_difference: in LSB of the output.
+        first_op: the first op whose inputs agree and whose outputs do not ("op 3 FULLY_CONNECTED logits"); empty when unknown or none.
+        cause: the known cause, or empty.
+        note: for a missing rung, what it needs.
+    """
+
+    name: str
+    reference: str
+    status: Status
+    mismatched_bytes: int | None = None
+    total_bytes: int | None = None
+    largest_difference: int | None = None
+    first_op: str = ""
+    cause: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """All rungs, over `inputs` inputs of `source`. `ok` is False when bytes differ that must not."""
+
+    model: str
+    inputs: int
+    source: str
+    rungs: tuple[Rung, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(rung.status is not Status.DIFFERS for rung in self.rungs)
+
+
+Tracer = Callable[[Sequence[bytes]], Trace]
+
+
+def verify(
+    model: Path,
+    *,
+    keras: Path | None = None,
+    data: str | None = None,
+    inputs: int = 16,
+    target: str = "cortex-m4",
+    progress: Progress = silent,
+) -> VerifyReport:
+    """Compare every runtime of an int8 model over real inputs.
+
+    Args:
+        model: an int8 .tflite.
+        keras: the fake-quant model that it was converted from (compress leaves it beside the .tflite).
+        data: FILE.py:FUNCTION, a .npy file, or the name of a calibration set; generated inputs when None.
+        inputs: how many.
+        target: an emulated core for the generated C.
+
+    Raises:
+        ModelError, DataError: the input is wrong.
+
+    Example:
+        >>> verify(Path("digits.tflite"), data="digits").ok  # doctest: +SKIP
+    """
+    loaded = load_model(model)
+    samples = load_samples(loaded.graph, data, inputs)
+    return verify_loaded(loaded, samples.inputs, source=samples.source, keras=keras, target=target, progress=progress)
+
+
+def verify_loaded(
+    model: LoadedModel,
+    samples: Sequence[Sequence[bytes]],
+    *,
+    source: str,
+    keras: Path | None = None,
+    target: str = "cortex-m4",
+    progress: Progress = silent,
+) -> VerifyReport:
+    """As `verify`, for a model and inputs that are in memory."""
+    ladder = _Ladder(model, samples)
+    rungs = []
+    progress("LiteRT reference kernels", 0, None)
+    litert = LiteRtReference(model.data, model.graph)
+    litert_outputs = [litert.run(sample) for sample in samples]
+    progress("fake-quant Keras", 0, None)
+    rungs.append(_keras_rung(ladder, keras, litert_outputs))
+    progress("TensorFlow Lite Micro on the host", 0, None)
+    if not tflm_available():
+        note = "tflite-micro has no wheel for this platform: edgecompress doctor says where it has"
+        rungs.append(Rung("LiteRT reference", "TFLM host", Status.MISSING, note=note))
+        reference_name, reference_outputs, reference_trace = "LiteRT reference", litert_outputs, litert.trace
+    else:
+        tflm = TflmHost(model.data, model.graph)
+        reference_name, reference_outputs, reference_trace = "TFLM host", [tflm.run(sample) for sample in samples], tflm.trace
+        rungs.append(ladder.compare("LiteRT reference", litert_outputs, reference_name, reference_outputs, (litert.trace, reference_trace)))
+    progress(f"generated C on {target}", 0, None)
+    rungs.append(_core_rung(ladder, target, reference_name, reference_outputs, reference_trace))
+    progress("LiteRT default kernels", 0, None)
+    rungs.append(_litert_rung(ladder, reference_name, reference_outputs))
+    return VerifyReport(model.graph.name, len(samples), source, tuple(rungs))
+
+
+class _Ladder:
+    """The model and the samples that all rungs share."""
+
+    def __init__(self, model: LoadedModel, samples: Sequence[Sequence[bytes]]) -> None:
+        self.model = model
+        self.samples = samples
+
+    def compare(
+        self,
+        name: str,
+        got: Sequence[list[bytes]],
+        reference: str,
+        expected: Sequence[list[bytes]],
+        traces: tuple[Tracer, Tracer] | None = None,
+    ) -> Rung:
+        """Outputs against outputs; with a pair of tracers, the first op that differs as well."""
+        mismatched = total = largest = 0
+        worst: Sequence[bytes] | None = None
+        for sample, have, want in zip(self.samples, got, expected, strict=True):
+            for index, w, h in zip(self.model.graph.outputs, want, have, strict=True):
+                difference = element_difference(self.model, index, w, h)
+                mismatched += int(np.count_nonzero(difference))
+                total += difference.size
+                if difference.max(initial=0) > largest or (worst is None and difference.any()):
+                    largest, worst = int(difference.max()), sample
+        rung = Rung(name, reference, Status.DIFFERS if mismatched else Status.EQUAL, mismatched, total, largest)
+        if worst is None or traces is None:
+            return rung
+        op = first_difference(self.model.graph, traces[0](worst), traces[1](worst))
+        if op is None:
+            return rung
+        cause = known_cause(self.model.graph, op, name)
+        status = Status.WITHIN if cause and largest <= LITERT_TOLERANCE else Status.DIFFERS
+        return replace(rung, status=status, first_op=_op_name(self.model.graph, op), cause=cause)
+
+
+def first_difference(graph: Graph, left: Trace, right: Trace) -> Op | None:
+    """The first op, in execution order, with an output that differs between two traces; None when all agree."""
+    for op in graph.ops:
+        for index in op.outputs:
+            a, b = left.get(index), right.get(index)
+            if a is not None and b is not None and not np.array_equal(a.reshape(-1), b.reshape(-1)):
+                return op
+    return None
+
+
+def known_cause(graph: Graph, op: Op, runtime: str) -> str:
+    """Why this op is known to differ between these runtimes; empty when it is not."""
+    if runtime == "LiteRT reference" and op.kind == "FULLY_CONNECTED":
+        quantization = graph.tensor(op.inputs[1]).quantization
+        if quantization is not None and quantization.per_channel:
+            return "per-channel FULLY_CONNECTED: LiteRT's reference kernel rounds once, TensorFlow Lite Micro's twice (1 LSB)"
+    return ""
+
+
+def _op_name(graph: Graph, op: Op) -> str:
+    return f"op {op.index} {op.kind} {graph.tensor(op.outputs[0]).name}"
+
+
+def _keras_rung(ladder: _Ladder, keras: Path | None, litert_outputs: Sequence[list[bytes]]) -> Rung:
+    """The fake-quant model's outputs, quantized as the .tflite's outputs are."""
+    name, reference = "fake-quant Keras", "LiteRT reference"
+    if keras is None:
+        note = "give --keras DIR/fake_quant.keras, which compress leaves beside a .tflite that was trained quantization-aware"
+        return Rung(name, reference, Status.MISSING, note=note)
+    from edgecompress.compress import predict_outputs
+
+    graph = ladder.model.graph
+    reals = [[_dequantized(graph, i, raw) for i, raw in zip(graph.inputs, sample, strict=True)] for sample in ladder.samples]
+    outputs = predict_outputs(keras, reals)
+    counts = [[_quantized(graph, i, out) for i, out in zip(graph.outputs, row, strict=True)] for row in outputs]
+    rung = ladder.compare(name, counts, reference, litert_outputs)
+    if rung.status is Status.EQUAL:
+        return rung
+    status = Status.WITHIN if (rung.largest_difference or 0) <= KERAS_TOLERANCE else Status.DIFFERS
+    return replace(rung, status=status, cause="float32 arithmetic between fake-quants, integers between tensors")
+
+
+def _core_rung(ladder: _Ladder, target: str, reference: str, expected: Sequence[list[bytes]], trace: Tracer) -> Rung:
+    """The generated C on an emulated core."""
+    from edgecompress.pipeline.firmware import open_model
+
+    name = f"generated C on {target}"
+    try:
+        with open_model(target, ladder.model) as device:
+            got = [device.run(sample) for sample in ladder.samples]
+    except ToolError as e:
+        return Rung(name, reference, Status.MISSING, note=f"{e.message} ({e.hint})" if e.hint else e.message)
+    return ladder.compare(name, got, reference, expected, (_numpy_tracer(ladder.model), trace))
+
+
+def _litert_rung(ladder: _Ladder, reference: str, expected: Sequence[list[bytes]]) -> Rung:
+    """LiteRT as phones run it: another rounding family, so a tolerance."""
+    from edgecompress.device import open_host
+
+    with open_host(ladder.model.data) as host:
+        got = [host.run(sample) for sample in ladder.samples]
+    rung = ladder.compare("LiteRT default (XNNPACK)", got, reference, expected)
+    if rung.status is Status.EQUAL:
+        return rung
+    status = Status.WITHIN if (rung.largest_difference or 0) <= LITERT_TOLERANCE else Status.DIFFERS
+    return replace(rung, status=status, cause=f"XNNPACK rounds once, the reference twice; up to {LITERT_TOLERANCE} LSB is expected")
+
+
+def _numpy_tracer(model: LoadedModel) -> Tracer:
+    """This project's oracle of the generated C, every activation."""
+    from edgecompress.device.interpreters import as_arrays
+    from edgecompress.numerics.reference import run_reference
+
+    return lambda sample: run_reference(model.graph, as_arrays(model.graph, sample))
+
+
+def _dequantized(graph: Graph, index: int, raw: bytes) -> NDArray[np.float32]:
+    tensor = graph.tensor(index)
+    counts = np.frombuffer(raw, NUMPY_TYPES[tensor.dtype]).reshape(tensor.shape)
+    if tensor.quantization is None:
+        return counts.astype(np.float32)
+    return (counts.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
+
+
+def _quantized(graph: Graph, index: int, reals: NDArray[np.float32]) -> bytes:
+    tensor = graph.tensor(index)
+    dtype = NUMPY_TYPES[tensor.dtype]
+    if tensor.quantization is None:
+        return np.ascontiguousarray(reals, dtype).tobytes()
+    info = np.iinfo(dtype)
+    return np.clip(np.round(reals / np.float32(tensor.scale)) + tensor.zero_point, info.min, info.max).astype(dtype).tobytes()
