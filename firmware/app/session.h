@@ -1,0 +1,35 @@
+/* The model between two commands: copies of its inputs, timed runs, and what a run touches.
+ *
+ * invoke may overwrite its inputs, so the inputs are restored from their copies before every run, outside the timed part. */
+#ifndef EC_APP_SESSION_H
+#define EC_APP_SESSION_H
+
+#include "ec_model.h"
+
+/* Initializes the model; its ec_status, which session_status repeats. */
+int session_init(void);
+int session_status(void);
+
+/* Where the copy of an input is; NULL when there is no such input. [ec_app_model.inputs[index].bytes] */
+uint8_t *session_input(uint32_t index);
+
+/* Whether the copy of an input is complete; the first 32 inputs are told apart. session_ready: all are. */
+void session_set_ready(uint32_t index, bool ready);
+bool session_ready(void);
+
+/* Ticks of one invoke, as ec_port_ticks counts them (the reading costs session_overhead ticks of these). EC_OK or an ec_status. */
+int session_run(uint64_t *ticks);
+
+/* The same reading around a function that does nothing, called like invoke and like step. */
+void session_overhead(uint64_t *invoke_ticks, uint64_t *step_ticks);
+
+/* Ticks of steps [first, first + count) within one whole inference. */
+int session_time_steps(uint32_t first, uint32_t count, uint64_t *ticks);
+
+/* The deepest stack of one invoke, below its caller, and 1 + the highest arena offset that init and invoke wrote. Runs the model twice. */
+int session_probe_memory(uint32_t *stack_bytes, uint32_t *arena_touched_bytes);
+
+/* Whether outputs of a finished run are there. */
+bool session_has_outputs(void);
+
+#endif
