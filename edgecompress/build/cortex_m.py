@@ -1,0 +1,107 @@
+"""What a Cortex-M target means to a compiler: its flags.
+
+zig takes some incomplete -mcpu values without a word (a plain cortex_m4 is soft float, cortex_m33 lacks DSP, cortex_m55 lacks MVE);
+firmware/boards/cortex_m/profile_check.h stops the build when the compiler's own idea differs from the target's.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from edgecompress.build.toolchain import Toolchain
+from edgecompress.target import Core, Fpu, Simd, Target
+
+
+class Speed(Enum):
+    """What the optimizer works for: kernels are for speed, all else for size. RUNTIME is memcpy and the like, which must not become
+    calls of themselves."""
+
+    KERNEL = "kernel"
+    SMALL = "small"
+    RUNTIME = "runtime"
+
+
+_ZIG_CPU = {core: core.value.replace("-", "_") for core in Core}
+_GCC_FPU = {Core.CORTEX_M4: "fpv4-sp-d16", Core.CORTEX_M7: "fpv5-sp-d16", Core.CORTEX_M33: "fpv5-sp-d16"}
+
+_COMMON = (
+    "-std=c11",
+    "-g",
+    "-ffreestanding",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fomit-frame-pointer",
+    "-fno-unwind-tables",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-stack-protector",
+    "-fno-common",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+)
+
+# zig's -O2 and -O3 are both clang's -O2, and its -O0 turns a sanitizer on.
+_ZIG_ONLY = ("-fno-sanitize=undefined",)
+_SPEED = {
+    Toolchain.ZIG: {Speed.KERNEL: ("-O2",), Speed.SMALL: ("-Os",), Speed.RUNTIME: ("-Os", "-fno-builtin")},
+    Toolchain.GCC: {
+        Speed.KERNEL: ("-O2",),
+        Speed.SMALL: ("-Os",),
+        Speed.RUNTIME: ("-Os", "-fno-builtin", "-fno-tree-loop-distribute-patterns"),
+    },
+}
+
+_FPU_LEVEL = {Fpu.NONE: 0, Fpu.SINGLE: 1, Fpu.DOUBLE: 2}
+_SIMD_LEVEL = {Simd.NONE: 0, Simd.DSP: 1, Simd.MVE: 2}
+
+
+def core_flags(toolchain: Toolchain, target: Target) -> tuple[str, ...]:
+    """The flags that name the core, for compiling and for linking."""
+    return _zig_core(target) if toolchain is Toolchain.ZIG else _gcc_core(target)
+
+
+def compile_flags(toolchain: Toolchain, target: Target, speed: Speed) -> tuple[str, ...]:
+    """All flags of one compilation but its files and include folders."""
+    facts = (f"-DEC_FPU={_FPU_LEVEL[target.fpu]}", f"-DEC_SIMD={_SIMD_LEVEL[target.simd]}")
+    own = _ZIG_ONLY if toolchain is Toolchain.ZIG else ()
+    return core_flags(toolchain, target) + _COMMON + own + _SPEED[toolchain][speed] + facts
+
+
+def link_flags(toolchain: Toolchain, target: Target) -> tuple[str, ...]:
+    """Flags of a link, without its files, entry points and script; the compiler's run-time library goes last."""
+    return core_flags(toolchain, target) + ("-g", "-nostdlib", "-Wl,--gc-sections")
+
+
+def runtime_library(toolchain: Toolchain) -> tuple[str, ...]:
+    """The compiler's run-time library: 64-bit and soft-float arithmetic."""
+    return ("-lcompiler_rt",) if toolchain is Toolchain.ZIG else ("-lgcc",)
+
+
+def _zig_core(target: Target) -> tuple[str, ...]:
+    abi = "eabi" if target.fpu is Fpu.NONE else "eabihf"
+    return ("-target", f"thumb-freestanding-{abi}", f"-mcpu={_ZIG_CPU[target.core]}{_zig_features(target)}")
+
+
+def _zig_features(target: Target) -> str:
+    features = ""
+    if target.core is Core.CORTEX_M33 and target.simd is Simd.DSP:
+        features += "+dsp"
+    if target.simd is Simd.MVE:
+        features += "+mve" if target.fpu is Fpu.NONE else "+mve_fp"
+    if target.fpu is not Fpu.NONE:
+        family = "vfp4d16" if target.core is Core.CORTEX_M4 else "fp_armv8d16"
+        features += f"+{family}" + ("sp" if target.fpu is Fpu.SINGLE else "")
+    return features
+
+
+def _gcc_core(target: Target) -> tuple[str, ...]:
+    cpu = target.core.value
+    if target.core is Core.CORTEX_M33 and target.simd is Simd.NONE:
+        cpu += "+nodsp"
+    if target.core is Core.CORTEX_M55:
+        cpu += ("+nomve" if target.simd is Simd.DSP else "") + ("+nofp" if target.fpu is Fpu.NONE else "")
+    if target.fpu is Fpu.NONE:
+        return (f"-mcpu={cpu}", "-mthumb", "-mfloat-abi=soft")
+    fpu = "fpv5-d16" if target.fpu is Fpu.DOUBLE else _GCC_FPU[target.core]
+    return (f"-mcpu={cpu}", "-mthumb", "-mfloat-abi=hard", "-mfpu=auto" if target.core is Core.CORTEX_M55 else f"-mfpu={fpu}")

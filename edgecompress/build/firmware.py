@@ -1,0 +1,218 @@
+"""From generated sources to a linked firmware.
+
+generated + kernels + glue + start-up + board (+ application) --compile--> objects --link--> model alone (its size), firmware.elf
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecompress.artifact import Engine, Firmware, GeneratedModel
+from edgecompress.build.cortex_m import Speed, compile_flags, core_flags, link_flags, runtime_library
+from edgecompress.build.glue import (
+    MANIFEST_SCHEMA,
+    Manifest,
+    parse_manifest,
+    render_app_model,
+    render_linker_script,
+    render_manifest,
+)
+from edgecompress.build.sizes import check_fits, check_ram, measure_sizes, model_code_bytes
+from edgecompress.build.toolchain import ZIG, Compiler, Toolchain, locate, run_tool
+from edgecompress.elf import Image, read_elf
+from edgecompress.errors import ModelError, OutputError, TargetError, ToolError, UserError
+from edgecompress.files import write_text
+from edgecompress.resources import resource_dir
+from edgecompress.target import EmulatorLink, Target
+
+_ENTRY_POINTS = ("init", "input", "output", "invoke", "step")
+
+
+def build_firmware(generated: GeneratedModel, target: Target, *, toolchain: Toolchain = ZIG, output: Path) -> Firmware:
+    """Compile and link a generated model for a target.
+
+    Args:
+        output: a folder; `firmware.elf`, `firmware.map`, `link.ld` and `generated/` are written there, the ELF last.
+
+    Raises:
+        UserError: the model's engine cannot be linked here.
+        TargetError: the target's board is not there.
+        BudgetError: the firmware does not fit the target.
+        ToolError: the compiler is missing, or failed.
+        OutputError: the folder cannot be written.
+    """
+    if generated.info.engine is not Engine.AOT:
+        engine = generated.info.engine.value
+        raise UserError(
+            f"the engine {engine} cannot be linked here: it needs a checkout of TensorFlow Lite Micro, which no package holds",
+            hint=f"run edgecompress generate --engine {engine}, and add its files to your TensorFlow Lite Micro project",
+        )
+    check_ram(generated.info, target)
+    with _folder_beside(output) as work:
+        build = _Build(generated, target, locate(toolchain), work)
+        firmware = build.run()
+        _publish(work, output)
+    return Firmware(output / "firmware.elf", target.name, generated.info, firmware.sizes, firmware.toolchain)
+
+
+def read_firmware(path: Path) -> Firmware:
+    """Read back a firmware.elf: it holds all that is needed to run and measure it.
+
+    Raises:
+        ModelError: the file is missing, no ELF file, damaged, or was not built by `build_firmware`.
+    """
+    image = read_elf(path)
+    if image.manifest is None:
+        raise ModelError(f"{path}: has no manifest", hint="give a firmware.elf that edgecompress build wrote")
+    try:
+        manifest = parse_manifest(image.manifest)
+    except ModelError as e:
+        raise ModelError(f"{path}: {e.message}", hint=e.hint) from e
+    sizes = measure_sizes(image, manifest.code_bytes)
+    return Firmware(path, manifest.target, manifest.model, sizes, manifest.toolchain)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One file to compile. Its object is named after `path`, so two files must not share a stem and a folder's name."""
+
+    path: Path
+    speed: Speed
+
+    @property
+    def object_name(self) -> str:
+        return f"{self.path.parent.name}_{self.path.stem}.o"
+
+
+class _Build:
+    """One build, in a folder of its own."""
+
+    def __init__(self, generated: GeneratedModel, target: Target, compiler: Compiler, work: Path) -> None:
+        self.generated = generated
+        self.target = target
+        self.compiler = compiler
+        self.work = work
+        self.firmware_dir = resource_dir("firmware")
+        self.skeleton = (self.firmware_dir / "boards" / "cortex_m" / "link.ld.in").read_text(encoding="utf-8")
+
+    def run(self) -> Firmware:
+        info = self.generated.info
+        self._write_generated()
+        # The model's own objects, then the rest: both are linked, the first ones also alone.
+        model = [_Source(self.work / "generated" / name, Speed.SMALL) for name in self.generated.files if name.endswith(".c")]
+        model += [_Source(self.firmware_dir / kernel, Speed.KERNEL) for kernel in self.generated.kernels]
+        shared = [_Source(self.firmware_dir / "boards" / "cortex_m" / "memory.c", Speed.RUNTIME)]
+        objects = self._compile(model + shared + self._harness())
+        code_bytes = model_code_bytes(self._link_model(objects[: len(model) + len(shared)]))
+        manifest = Manifest(MANIFEST_SCHEMA, self.target.name, self.compiler.version, code_bytes, info)
+        write_text(self.work / "generated" / "manifest.s", render_manifest(manifest))
+        self._tool([*self.compiler.command, *core_flags(self.compiler.kind, self.target), "-c", "generated/manifest.s", "-o", "manifest.o"])
+        objects.append("manifest.o")
+        image = self._link_firmware(objects, code_bytes)
+        sizes = measure_sizes(image, code_bytes)
+        check_fits(image, sizes, info, self.target)
+        return Firmware(self.work / "firmware.elf", self.target.name, info, sizes, self.compiler.version)
+
+    def _write_generated(self) -> None:
+        for name, text in self.generated.files.items():
+            write_text(self.work / "generated" / name, text)
+        write_text(self.work / "generated" / "app_model.c", render_app_model(self.generated.info, self.target))
+
+    def _harness(self) -> list[_Source]:
+        """Start-up, the board, the table, and the application where the board does not play it."""
+        board = self.firmware_dir / "boards" / self.target.board
+        if not board.is_dir():
+            raise TargetError(f"{self.target.name}: board {self.target.board!r} is no folder of {board.parent}", hint="see firmware/boards")
+        folders = [board] if isinstance(self.target.link, EmulatorLink) else [board, self.firmware_dir / "app"]
+        files = [self.work / "generated" / "app_model.c", self.firmware_dir / "boards" / "cortex_m" / "startup.c"]
+        files += [path for folder in folders for path in sorted(folder.glob("*.c"))]
+        return [_Source(path, Speed.SMALL) for path in files]
+
+    def _compile(self, sources: Sequence[_Source]) -> list[str]:
+        """Compile each source; returns the objects' names in the work folder, in order."""
+        (self.work / "objects").mkdir(exist_ok=True)
+        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+            return list(pool.map(self._compile_one, sources))
+
+    def _compile_one(self, source: _Source) -> str:
+        to = f"objects/{source.object_name}"
+        includes = [self.work / "generated", self.firmware_dir / "include", self.firmware_dir / "boards" / self.target.board]
+        command = [*self.compiler.command, *compile_flags(self.compiler.kind, self.target, source.speed)]
+        command += [f"-I{folder}" for folder in includes]
+        # No path of this machine reaches the output.
+        places = {self.compiler.folder: "compiler", self.firmware_dir: "firmware", self.work: "."}
+        command += [f"-ffile-prefix-map={folder}={name}" for folder, name in places.items()]
+        self._tool([*command, "-c", str(source.path), "-o", to])
+        return to
+
+    def _link_model(self, objects: Sequence[str]) -> Image:
+        """Link the model's functions and nothing else."""
+        name = self.generated.info.name
+        wanted = [f"{name}_{entry}" for entry in _ENTRY_POINTS if entry != "step" or self.generated.info.steps]
+        entries = [f"-Wl,-e,{name}_invoke", *(f"-Wl,-u,{function}" for function in wanted)]
+        script = self.firmware_dir / "boards" / "cortex_m" / "model.ld"
+        self._link(objects, entries, script, "model.elf")
+        return read_elf(self.work / "model.elf")
+
+    def _link_firmware(self, objects: Sequence[str], code_bytes: int) -> Image:
+        """Link everything into firmware.elf, with a map.
+
+        Raises:
+            BudgetError: it does not fit.
+            ToolError: the linker failed for another reason.
+        """
+        script = self.work / "link.ld"
+        write_text(script, render_linker_script(self.skeleton, self.target))
+        try:
+            listing = self._link(objects, ["-Wl,-e,Reset_Handler", "-Wl,--print-map"], script, "firmware.elf")
+        except ToolError:
+            write_text(script, render_linker_script(self.skeleton, self.target, roomy=True))
+            self._link(objects, ["-Wl,-e,Reset_Handler"], script, "firmware.elf")
+            image = read_elf(self.work / "firmware.elf")
+            check_fits(image, measure_sizes(image, code_bytes), self.generated.info, self.target)
+            raise
+        write_text(self.work / "firmware.map", listing)
+        return read_elf(self.work / "firmware.elf")
+
+    def _link(self, objects: Sequence[str], entries: Sequence[str], script: Path, name: str) -> str:
+        flags = link_flags(self.compiler.kind, self.target)
+        last = runtime_library(self.compiler.kind)
+        return self._tool([*self.compiler.command, *flags, *entries, "-T", str(script), *objects, *last, "-o", name])
+
+    def _tool(self, command: Sequence[str]) -> str:
+        return run_tool(command, cwd=self.work, environment=self.compiler.environment)
+
+
+@contextmanager
+def _folder_beside(output: Path) -> Iterator[Path]:
+    """A folder beside `output` that vanishes when the block ends, however it ends."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent)).resolve()
+    except OSError as e:
+        raise OutputError(f"{output}: cannot be written: {e.strerror}", hint="choose a folder that you may write to with -o") from e
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _publish(work: Path, output: Path) -> None:
+    """Move the results into place, each by a rename, the ELF last."""
+    files = sorted((work / "generated").rglob("*")) + [work / "link.ld", work / "firmware.map", work / "firmware.elf"]
+    try:
+        for path in files:
+            if path.is_dir():
+                continue
+            to = output / path.relative_to(work)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(to)
+    except OSError as e:
+        raise OutputError(f"{output}: cannot be written: {e.strerror}", hint="choose a folder that you may write to with -o") from e
