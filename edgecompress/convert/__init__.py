@@ -1,6 +1,13 @@
-"""From Keras to .tflite, and from a .tflite to the `Graph` that every other room works on."""
+"""From a Keras model to a .tflite, and from any .tflite to the `Graph` noun.
 
-from edgecompress.convert.model_file import read_model_bytes
+Mode            what a .tflite can hold
+Converter       TensorFlow's converter in a child process, kept for several models
+convert         one model
+read_tflite     the bytes as a checked Graph
+"""
+
+from edgecompress.convert.converter import Converter, convert
+from edgecompress.convert.modes import Mode
 from edgecompress.convert.read import read_tflite
 
-__all__ = ["read_model_bytes", "read_tflite"]
+__all__ = ["Converter", "Mode", "convert", "read_tflite"]
