@@ -95,6 +95,7 @@ def requantize(
     """
     multipliers = np.array([s.multiplier for s in scales], dtype=np.int32)
     shifts = np.array([s.shift for s in scales], dtype=np.int32)
-    scaled = multiply_by_scale(acc, multipliers, shifts)
+    # One scale also holds for an accumulator without dimensions.
+    scaled = multiply_by_scale(acc, multipliers, shifts) if len(scales) > 1 else multiply_by_scale(acc, multipliers[0], shifts[0])
     moved = (scaled.astype(np.int64) + zero_point).astype(np.uint32).astype(np.int32)
     return np.clip(moved, low, high).astype(np.int8)
