@@ -1,0 +1,164 @@
+"""Split layers that do several things into layers that do one: activations, separable convolutions, averages.
+
+Also takes out what does nothing at inference (Dropout, noise, random augmentation).
+"""
+
+from typing import Any
+
+import keras
+
+from edgecompress.errors import ModelError
+from edgecompress.keras_graph.activations import Curve, name_of_function, read_activation
+from edgecompress.keras_graph.network import Array, Call, Network, Operator, Value
+from edgecompress.keras_graph.weighted import spatial_sizes
+
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+_WITH_ACTIVATION = (
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    *_SEPARABLE,
+)
+_TRAINING_ONLY = frozenset(
+    {
+        "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
+        "ActivityRegularization", "Identity", "StopGradient", "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation",
+        "RandomBrightness", "RandomContrast", "RandomHue", "RandomSaturation", "RandomColorJitter", "RandomGrayscale", "RandomErasing",
+        "RandomGaussianBlur", "RandomInvert", "RandomPosterization", "RandomPerspective", "RandomSharpness", "RandomShear",
+        "RandomColorDegeneration", "RandomElasticTransform", "MixUp", "CutMix", "RandAugment", "AugMix",
+    }
+)  # fmt: skip
+
+
+def drop_training_only(network: Network) -> None:
+    """Remove every call that hands its input through unchanged at inference."""
+    for call in list(network.calls):
+        if _is_identity(call) and len(call.inputs) == 1:
+            network.remove(call)
+
+
+def _is_identity(call: Call) -> bool:
+    kind = call.operator.kind
+    if kind.__module__.split(".")[0] == "keras" and kind.__name__ in _TRAINING_ONLY:
+        return True
+    activation = read_activation(call)
+    return activation is not None and activation.curve is Curve.LINEAR
+
+
+def split_activations(network: Network) -> None:
+    """`Dense(activation="softmax")` becomes a linear Dense and a Softmax of its own, and so for every layer with weights."""
+    for operator in list(network.operators()):
+        if issubclass(operator.kind, _WITH_ACTIVATION) and operator.config is not None:
+            _split_activation(network, operator)
+
+
+def _split_activation(network: Network, operator: Operator) -> None:
+    config = operator.config or {}
+    function = keras.activations.get(config.get("activation"))
+    word = name_of_function(function)
+    if word == "linear":
+        return
+    activation = _activation_operator(network, operator, function, config["activation"], word)
+    operator.config = {**config, "activation": "linear"}
+    for call in network.calls_of(operator):
+        raw = Value(call.output.shape, call.output.dtype)
+        network.insert_after(call, Call(activation, (raw,), {}, [call.output]))
+        call.outputs = [raw]
+
+
+def _activation_operator(network: Network, operator: Operator, function: Any, spelled: Any, word: str) -> Operator:  # noqa: ANN401
+    name = network.free_name(f"{operator.name}_{word.lower()}")
+    if not isinstance(function, keras.layers.Layer):
+        return Operator(name, keras.layers.Activation, {"name": name, "activation": spelled}, weights=[])
+    own = getattr(operator.source, "activation", function).get_weights()
+    if own and operator.weights is not None:
+        operator.weights = operator.weights[: len(operator.weights) - len(own)]
+    return Operator(name, type(function), {**function.get_config(), "name": name}, weights=own)
+
+
+def split_separable(network: Network) -> None:
+    """SeparableConv becomes a depthwise and a pointwise convolution; the pointwise one keeps the name."""
+    for operator in list(network.operators()):
+        if issubclass(operator.kind, _SEPARABLE):
+            _split_separable(network, operator)
+
+
+def _split_separable(network: Network, operator: Operator) -> None:
+    config, weights = operator.config, operator.weights
+    if config is None or weights is None or len(weights) not in (2, 3):
+        raise ModelError(f"{operator.describe()}: expected a depthwise kernel, a pointwise kernel and perhaps a bias")
+    rank = weights[0].ndim - 2
+    name = network.free_name(f"{operator.name}_depthwise")
+    depthwise = Operator(name, _layer(rank, "DepthwiseConv"), _depthwise_config(config, name, rank), weights=[weights[0]])
+    pointwise = Operator(operator.name, _layer(rank, "Conv"), _pointwise_config(config, rank), weights=list(weights[1:]))
+    causal = config["padding"] == "causal"
+    for call in network.calls_of(operator):
+        source = call.inputs[0]
+        if causal:
+            source = _pad_causally(network, call, weights[0], spatial_sizes(config, "dilation_rate", rank)[0])
+        between = Value(_depthwise_shape(config, source, weights[0], rank), source.dtype)
+        network.insert_before(call, Call(depthwise, (source,), {}, [between]))
+        call.operator, call.args, call.kwargs = pointwise, (between,), {}
+
+
+def _layer(rank: int, stem: str) -> type:
+    kind: type = getattr(keras.layers, f"{stem}{rank}D")
+    return kind
+
+
+def _depthwise_config(config: dict[str, Any], name: str, rank: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kernel_size": spatial_sizes(config, "kernel_size", rank),
+        "strides": spatial_sizes(config, "strides", rank),
+        "dilation_rate": spatial_sizes(config, "dilation_rate", rank),
+        "padding": "valid" if config["padding"] == "causal" else config["padding"],
+        "depth_multiplier": config["depth_multiplier"],
+        "use_bias": False,
+    }
+
+
+def _pointwise_config(config: dict[str, Any], rank: int) -> dict[str, Any]:
+    return {
+        "name": config["name"],
+        "filters": config["filters"],
+        "kernel_size": (1,) * rank,
+        "use_bias": config["use_bias"],
+        "activation": config["activation"],
+    }
+
+
+def _depthwise_shape(config: dict[str, Any], source: Value, kernel: Array, rank: int) -> tuple[int | None, ...]:
+    layer = _layer(rank, "DepthwiseConv")(**_depthwise_config(config, "shape_only", rank))
+    return (None, *layer.compute_output_shape((None, *source.shape[1:]))[1:])
+
+
+def _pad_causally(network: Network, call: Call, kernel: Array, dilation: int) -> Value:
+    """Depthwise convolutions have no causal padding: put the zeros in front."""
+    source = call.inputs[0]
+    amount = dilation * (kernel.shape[0] - 1)
+    steps = source.shape[1] or 0
+    padded = Value((None, steps + amount, source.shape[2]), source.dtype)
+    name = network.free_name(f"{call.operator.name}_causal")
+    operator = Operator(name, keras.layers.ZeroPadding1D, {"name": name, "padding": (amount, 0)}, weights=[])
+    network.insert_before(call, Call(operator, (source,), {}, [padded]))
+    return padded
+
+
+def split_averages(network: Network) -> None:
+    """The Average layer becomes an Add and a multiplication by 1 / n, which runtimes have as integer operators."""
+    for operator in list(network.operators()):
+        if issubclass(operator.kind, keras.layers.Average):
+            name = network.free_name(f"{operator.name}_scale")
+            for call in network.calls_of(operator):
+                share = 1.0 / len(call.inputs)
+                total = Value(call.output.shape, call.output.dtype)
+                scale = Operator(name, keras.layers.Rescaling, {"name": name, "scale": share, "offset": 0.0}, weights=[])
+                network.insert_after(call, Call(scale, (total,), {}, [call.output]))
+                call.outputs = [total]
+            operator.kind, operator.config = keras.layers.Add, {"name": operator.name}
