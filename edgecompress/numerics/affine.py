@@ -77,4 +77,5 @@ def quantize(real: NDArray[np.floating], scale: float, zero_point: int) -> NDArr
     """int8 counts of real numbers, saturated; same shape. Halves are rounded away from zero."""
     scaled = real.astype(np.float32) / np.float32(scale)
     rounded = np.trunc(scaled + np.copysign(np.float32(0.5), scaled))
-    return np.clip(rounded.astype(np.float64) + zero_point, INT8_MIN, INT8_MAX).astype(np.int8)
+    counts: NDArray[np.float64] = np.clip(rounded.astype(np.float64) + zero_point, INT8_MIN, INT8_MAX)
+    return counts.astype(np.int8)

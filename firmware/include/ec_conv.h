@@ -2,9 +2,9 @@
  *
  *   out = clamp(out_zero_point + scale * (bias + sum weight * (in - in_zero_point)), out_min, out_max)
  *
- * and differ in which weights meet which inputs. Weights have zero point 0 and are kept as a .tflite has them. `bias` may be NULL.
- * Accumulators are int32: |weight * (in - in_zero_point)| <= 128 * 255, so up to 2^15 products a sum stay under 2^30; the generator checks
- * larger sums against the actual weights. `out` must not overlap `in`. */
+ * and differ in which weights meet which inputs. Weights have zero point 0 and lie as they do in a .tflite. `bias` may be NULL.
+ * Accumulators are int32: |weight * (in - in_zero_point)| <= 128 * 255, so any sum of 2^16 products fits; the generator checks longer ones
+ * against the actual weights. `out` must not overlap `in`. */
 #ifndef EC_CONV_H
 #define EC_CONV_H
 
@@ -64,11 +64,12 @@ typedef struct {
     int32_t in_len, out_len;
     int32_t scale_stride;             /* 1: scales has one entry an output; 0: its only entry holds for all */
     int32_t in_zero_point;            /* [-128, 127] */
+    int32_t weights_zero_point;       /* [-128, 127]; 0 for weights that were constant when the model was made */
     int32_t out_zero_point;
     int32_t out_min, out_max;         /* clamp of the fused activation, within [-128, 127] */
 } ec_fc_params;
 
-/* FULLY_CONNECTED. */
+/* FULLY_CONNECTED: sums of (weight - weights_zero_point) * (in - in_zero_point). */
 void ec_fully_connected_s8(
         const ec_fc_params *p,
         const int8_t *in,             // [batches][in_len]

@@ -42,6 +42,12 @@ static inline int32_t ec_clamp(int32_t x, int32_t low, int32_t high)
     return x > high ? high : x;
 }
 
+/* acc + bias[channel], bias may be NULL. It wraps around, as TFLM's sum does: a file may hold a bias near the ends of int32. */
+static inline int32_t ec_add_bias(int32_t acc, const int32_t *bias, int32_t channel)
+{
+    return bias ? (int32_t)((uint32_t)acc + (uint32_t)bias[channel]) : acc;
+}
+
 /* The int8 count of an accumulator: scaled, moved to zero_point, clamped to [low, high] (within [-128, 127]). */
 static inline int8_t ec_requantize(int32_t acc, ec_scale scale, int32_t zero_point, int32_t low, int32_t high)
 {

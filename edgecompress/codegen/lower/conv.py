@@ -1,5 +1,121 @@
-"""Being written."""
+"""CONV_2D and DEPTHWISE_CONV_2D as calls of ec_conv2d_s8 and ec_depthwise_conv2d_s8."""
 
-from edgecompress.codegen.lower.rules import Lowering
+from __future__ import annotations
 
-LOWER: dict[str, Lowering] = {}
+from edgecompress.codegen.lower.rules import Lowering, fused_clamp, input_tensor, output_tensor, require_int8, unsupported
+from edgecompress.codegen.lower.weighted import bias_argument, check_sums, scale_argument, weights_argument
+from edgecompress.codegen.program import Argument, ConstantArg, Field, Names, ParamsArg, Step, TensorArg
+from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, Tensor
+from edgecompress.numerics.scales import convolution_scales
+from edgecompress.numerics.window import pad_before, window_count
+
+
+def lower_conv2d(graph: Graph, op: Op, names: Names) -> Step:
+    """Also grouped, dilated, without bias, or with several images.
+
+    Raises:
+        UnsupportedOpError: a type, shape or quantization that the kernel does not take.
+    """
+    options = op.options
+    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
+    if not isinstance(options, ConvOptions):
+        raise unsupported(graph, op, "its options are missing")
+    require_int8(graph, op, source, weights, output)
+    _require_images(graph, op, source, weights, output, options)
+    channels, _, _, filter_c = weights.shape
+    groups = source.shape[3] // filter_c if filter_c else 0
+    if groups == 0 or source.shape[3] % filter_c or channels % groups or channels != output.shape[3]:
+        raise unsupported(graph, op, f"filters {weights.shape} do not divide {source.shape[3]} input and {output.shape[3]} output channels")
+    fields: dict[str, Field] = {"filter_c": filter_c, "filters_per_group": channels // groups}
+    return _step(graph, op, names, "ec_conv2d_s8", options, fields, channel_axis=0)
+
+
+def lower_depthwise_conv2d(graph: Graph, op: Op, names: Names) -> Step:
+    """Also with a depth multiplier, dilated, without bias, or with several images.
+
+    Raises:
+        UnsupportedOpError: a type, shape or quantization that the kernel does not take.
+    """
+    options = op.options
+    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
+    if not isinstance(options, DepthwiseConvOptions):
+        raise unsupported(graph, op, "its options are missing")
+    require_int8(graph, op, source, weights, output)
+    _require_images(graph, op, source, weights, output, options)
+    channels = source.shape[3] * options.depth_multiplier
+    if weights.shape[0] != 1 or weights.shape[3] != channels or output.shape[3] != channels:
+        raise unsupported(
+            graph,
+            op,
+            f"filters {weights.shape} and {output.shape[3]} output channels do not match {source.shape[3]} input channels "
+            f"with a depth multiplier of {options.depth_multiplier}",
+        )
+    fields: dict[str, Field] = {"filter_c": 1, "filters_per_group": options.depth_multiplier}
+    return _step(graph, op, names, "ec_depthwise_conv2d_s8", options, fields, channel_axis=3)
+
+
+def _require_images(
+    graph: Graph, op: Op, source: Tensor, weights: Tensor, output: Tensor, options: ConvOptions | DepthwiseConvOptions
+) -> None:
+    """The output must have the shape that this window makes of the input: the kernel believes it."""
+    if not (len(source.shape) == len(weights.shape) == len(output.shape) == 4):
+        raise unsupported(graph, op, f"expected 4 dimensions, came input {source.shape}, filters {weights.shape}, output {output.shape}")
+    _, kh, kw, _ = weights.shape
+    expected = (
+        source.shape[0],
+        window_count(options.padding, source.shape[1], kh, options.stride_h, options.dilation_h),
+        window_count(options.padding, source.shape[2], kw, options.stride_w, options.dilation_w),
+    )
+    if output.shape[:3] != expected:
+        raise unsupported(graph, op, f"expected an output of {expected} images, rows and columns, came {output.shape[:3]}")
+
+
+def _step(
+    graph: Graph,
+    op: Op,
+    names: Names,
+    function: str,
+    options: ConvOptions | DepthwiseConvOptions,
+    filter_fields: dict[str, Field],
+    channel_axis: int,
+) -> Step:
+    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
+    check_sums(graph, op, weights, source, channel_axis)
+    clamp = fused_clamp(graph, op, options.activation, output)
+    _, kh, kw, _ = weights.shape
+    params: dict[str, Field] = {
+        "batches": source.shape[0],
+        "in": image_shape(source),
+        "out": image_shape(output),
+        "filter_h": kh,
+        "filter_w": kw,
+        **filter_fields,
+        "stride_h": options.stride_h,
+        "stride_w": options.stride_w,
+        "dilation_h": options.dilation_h,
+        "dilation_w": options.dilation_w,
+        "pad_top": pad_before(options.padding, source.shape[1], kh, options.stride_h, options.dilation_h),
+        "pad_left": pad_before(options.padding, source.shape[2], kw, options.stride_w, options.dilation_w),
+        "in_zero_point": source.zero_point,
+        "out_zero_point": output.zero_point,
+        "out_min": clamp.low,
+        "out_max": clamp.high,
+    }
+    arguments: tuple[Argument, ...] = (
+        ParamsArg("ec_conv_params", params),
+        TensorArg(source.index),
+        weights_argument(graph, op, names, weights, "[o][kh][kw][c]" if channel_axis == 0 else "[kh][kw][o]"),
+        bias_argument(graph, op, names, 2, output.shape[3]),
+        ConstantArg(scale_argument(names, convolution_scales(source, weights, output, output.shape[3]))),
+        TensorArg(output.index),
+    )
+    reads = tuple(t.index for t in (source, weights) if not t.is_constant)
+    return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (output.index,))
+
+
+def image_shape(tensor: Tensor) -> dict[str, Field]:
+    """The `ec_shape` of one image of an NHWC tensor."""
+    return {"h": tensor.shape[1], "w": tensor.shape[2], "c": tensor.shape[3]}
+
+
+LOWER: dict[str, Lowering] = {"CONV_2D": lower_conv2d, "DEPTHWISE_CONV_2D": lower_depthwise_conv2d}

@@ -1,0 +1,70 @@
+"""What layers with weights share: weights, bias and scales as constants, and the bound on their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgecompress.codegen.lower.rules import INT8_HINT, optional_input, unsupported
+from edgecompress.codegen.program import Constant, ConstantArg, Names, TensorArg
+from edgecompress.graph import DType, Graph, Op, Tensor
+from edgecompress.numerics.affine import INT8_MAX, INT8_MIN
+from edgecompress.numerics.fixedpoint import FixedScale
+
+_INT32_MAX = (1 << 31) - 1
+
+
+def weights_argument(graph: Graph, op: Op, names: Names, weights: Tensor, layout: str) -> ConstantArg | TensorArg:
+    """The weights as a constant; those that the model computes are read from their buffer.
+
+    Raises:
+        UnsupportedOpError: their zero point is not 0.
+    """
+    if weights.quantization is None or any(weights.quantization.zero_points):
+        raise unsupported(graph, op, f"expected weights with zero point 0 in {weights.name}", INT8_HINT)
+    if not weights.is_constant or weights.data is None:
+        return TensorArg(weights.index)
+    return ConstantArg(Constant(names.constant("weights"), "int8_t", weights.data.astype(np.int8), layout))
+
+
+def bias_argument(graph: Graph, op: Op, names: Names, position: int, channels: int) -> ConstantArg:
+    """The bias as a constant, or NULL when it is left out.
+
+    Raises:
+        UnsupportedOpError: it is computed by the model, not int32, or has not one value a channel.
+    """
+    bias = optional_input(graph, op, position)
+    if bias is None:
+        return ConstantArg(None)
+    if bias.data is None:
+        raise unsupported(graph, op, f"expected a constant bias, came the computed tensor {bias.name}")
+    if bias.dtype is not DType.INT32 or bias.elements != channels:
+        raise unsupported(
+            graph, op, f"expected {channels} int32 biases in {bias.name}, came {bias.elements} of {bias.dtype.value}", INT8_HINT
+        )
+    return ConstantArg(Constant(names.constant("bias"), "int32_t", bias.data.astype(np.int32), "[o]"))
+
+
+def scale_argument(names: Names, scales: Sequence[FixedScale]) -> Constant:
+    """Fixed-point scales as an array of ec_scale."""
+    rows = np.array([(s.multiplier, s.shift) for s in scales], dtype=np.int64).reshape(-1, 2)
+    return Constant(names.constant("scales"), "ec_scale", rows, "[o] multiplier, shift")
+
+
+def check_sums(graph: Graph, op: Op, weights: Tensor, inputs: Tensor, channel_axis: int) -> None:
+    """No sum of `weight * (in - zero_point)` may leave int32, whatever the input.
+
+    Raises:
+        UnsupportedOpError: it could; that takes more than 65,535 products of large weights.
+    """
+    largest_input = max(inputs.zero_point - INT8_MIN, INT8_MAX - inputs.zero_point)
+    if weights.data is None:
+        products = weights.elements // weights.shape[channel_axis] if weights.elements else 0
+        # A computed weight reaches -128, and its zero point moves it by up to 127 more.
+        bound = products * 255 * largest_input
+    else:
+        others = tuple(axis for axis in range(len(weights.shape)) if axis != channel_axis)
+        bound = int(np.abs(weights.data.astype(np.int64)).sum(axis=others).max(initial=0)) * largest_input
+    if bound > _INT32_MAX:
+        raise unsupported(graph, op, f"its sums may reach {bound}, beyond int32", "make the layer smaller, or split it")

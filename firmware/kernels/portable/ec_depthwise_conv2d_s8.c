@@ -1,0 +1,80 @@
+/* Depthwise 2D convolution, int8, portable C.
+ *   out[y][x][o] = clamp(zp_out + scale[o] * (bias[o] + sum w[ky][kx][o] * (in[y * s + ky * d - pad][x * s + kx * d - pad][o / m] - zp_in)))
+ * with m = filters_per_group, the depth multiplier. This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit
+ * for bit. */
+#include "ec_conv.h"
+#include "ec_patch.h"
+#include "ec_requantize.h"
+
+/* Products of four neighbouring channels, for a depth multiplier of 1: in and w move together. `run` is not used: the taps of one channel
+ * never touch. */
+static inline void dot4_channels(const ec_patch *patch, int32_t channel, const int8_t *weights, int32_t zero_point, int32_t acc[4])
+{
+    int32_t acc0 = 0, acc1 = 0, acc2 = 0, acc3 = 0;
+    const int8_t *in_row = patch->in + channel;
+    const int8_t *w_row = weights + patch->weight_offset + channel;
+    for (int32_t row = 0; row < patch->rows; row++, in_row += patch->in_row, w_row += patch->weight_row) {
+        const int8_t *in = in_row;
+        const int8_t *w = w_row;
+        for (int32_t tap = 0; tap < patch->taps; tap++, in += patch->in_tap, w += patch->weight_tap) {
+            acc0 += w[0] * (in[0] - zero_point);
+            acc1 += w[1] * (in[1] - zero_point);
+            acc2 += w[2] * (in[2] - zero_point);
+            acc3 += w[3] * (in[3] - zero_point);
+        }
+    }
+    acc[0] = acc0;
+    acc[1] = acc1;
+    acc[2] = acc2;
+    acc[3] = acc3;
+}
+
+static ec_patch patch_at(const ec_conv_params *p, const int8_t *image, int32_t y, int32_t x)
+{
+    const ec_taps rows = ec_taps_inside(y, p->in.h, p->filter_h, p->dilation_h);
+    const ec_taps taps = ec_taps_inside(x, p->in.w, p->filter_w, p->dilation_w);
+    return (ec_patch) {
+        .in = image + ((y + rows.first * p->dilation_h) * p->in.w + x + taps.first * p->dilation_w) * p->in.c,
+        .weight_offset = (rows.first * p->filter_w + taps.first) * p->out.c,
+        .rows = rows.last - rows.first,
+        .in_row = p->dilation_h * p->in.w * p->in.c,
+        .weight_row = p->filter_w * p->out.c,
+        .taps = taps.last - taps.first,
+        .in_tap = p->dilation_w * p->in.c,
+        .weight_tap = p->out.c,
+        .run = 1,
+    };
+}
+
+static void convolve_pixel(
+        const ec_conv_params *p, ec_patch patch, const int8_t *weights, const int32_t *bias, const ec_scale *scales, int8_t *out)
+{
+    int32_t o = 0;
+    if (p->filters_per_group == 1)
+        for (; o + 4 <= p->out.c; o += 4) {
+            int32_t acc[4];
+            dot4_channels(&patch, o, weights, p->in_zero_point, acc);
+            for (int32_t i = 0; i < 4; i++)
+                out[o + i] = ec_requantize(
+                        ec_add_bias(acc[i], bias, o + i), scales[o + i], p->out_zero_point, p->out_min, p->out_max);
+        }
+    patch.in += o;
+    for (int32_t in_group = 0; o < p->out.c; o++) {
+        const int32_t acc = ec_patch_dot(&patch, weights + o, p->in_zero_point);
+        out[o] = ec_requantize(ec_add_bias(acc, bias, o), scales[o], p->out_zero_point, p->out_min, p->out_max);
+        if (++in_group == p->filters_per_group) {
+            in_group = 0;
+            patch.in++;
+        }
+    }
+}
+
+void ec_depthwise_conv2d_s8(
+        const ec_conv_params *p, const int8_t *in, const int8_t *weights, const int32_t *bias, const ec_scale *scales, int8_t *out)
+{
+    for (int32_t b = 0; b < p->batches; b++, in += p->in.h * p->in.w * p->in.c)
+        for (int32_t y = 0; y < p->out.h; y++)
+            for (int32_t x = 0; x < p->out.w; x++, out += p->out.c)
+                convolve_pixel(
+                        p, patch_at(p, in, y * p->stride_h - p->pad_top, x * p->stride_w - p->pad_left), weights, bias, scales, out);
+}
