@@ -4,6 +4,7 @@
 #   make test     all tests and checks (format, lint, types, C warnings, tests)
 #   make fuzz     100,000 damaged model files through the reader
 #   make format   bring the sources into shape
+#   make schema   docs/profile.schema.json, after the profile document was changed
 #   make wheel    dist/*.whl
 #   make clean    remove what the above left (make distclean: the environment as well)
 #
@@ -19,7 +20,7 @@ export VENV PYTHON JOBS
 
 # Two installations into one environment must not run at once.
 .NOTPARALLEL:
-.PHONY: demo test fuzz format wheel clean distclean help
+.PHONY: demo test fuzz format schema wheel clean distclean help
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -39,6 +40,10 @@ format:
 	@scripts/environment.sh dev
 	@"$$VENV/bin/ruff" format .
 	@"$$VENV/bin/ruff" check --fix .
+
+schema:
+	@scripts/environment.sh dev
+	@"$$VENV/bin/python" -c 'from edgecompress.profile import profile_json_schema_text as text; print(text(), end="")' > docs/profile.schema.json
 
 wheel:
 	@scripts/environment.sh dev

@@ -178,7 +178,12 @@ def summarize(measurement: Measurement) -> Latency:
 
 def profile_json_schema() -> dict[str, Any]:
     """The JSON Schema of a profile, draft 2020-12."""
-    return Profile.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Profile.model_json_schema(by_alias=True)}
+
+
+def profile_json_schema_text() -> str:
+    """What docs/profile.schema.json holds; `make schema` writes it."""
+    return json.dumps(profile_json_schema(), indent=1) + "\n"
 
 
 def profile_text(profile: Profile) -> str:

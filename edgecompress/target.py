@@ -187,6 +187,9 @@ def all_targets() -> tuple[Target, ...]:
 
     Raises:
         TargetError: one of their files breaks the schema.
+
+    Example:
+        >>> [target.name for target in all_targets()]  # doctest: +SKIP
     """
     return tuple(load_target(name) for name in target_names())
 

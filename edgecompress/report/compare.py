@@ -74,6 +74,9 @@ def compare(profiles: Sequence[tuple[str, Profile]]) -> Comparison:
 
     Raises:
         UserError: there is no profile.
+
+    Example:
+        >>> compare([("int8", read_profile(Path("int8.json"))), ("pruned", read_profile(Path("pruned.json")))])  # doctest: +SKIP
     """
     if not profiles:
         raise UserError(

@@ -1,0 +1,108 @@
+"""Results on disk are whole or absent."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgecompress.errors import OutputError
+from edgecompress.files import replacing, write_bytes, write_text
+
+as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere: run the tests as another user to see this one")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_written_whole_with_its_folders(tmp_path):
+    """Missing folders are made, and no temporary file stays."""
+    path = tmp_path / "a" / "b" / "model.tflite"
+    write_bytes(path, b"\x00\xff")
+    assert path.read_bytes() == b"\x00\xff"
+    assert names(path.parent) == ["model.tflite"]
+
+
+def test_text_has_unix_line_ends_in_utf8(tmp_path):
+    """Text is the same on every system."""
+    write_text(tmp_path / "a.c", "é\n")
+    assert (tmp_path / "a.c").read_bytes() == b"\xc3\xa9\n"
+
+
+def test_a_file_has_ordinary_permissions(tmp_path):
+    """A result can be read as the umask says, unlike the private temporary file it was."""
+    before = os.umask(0o022)
+    try:
+        write_bytes(tmp_path / "a", b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+
+
+def test_a_failed_block_leaves_the_old_file(tmp_path):
+    """Whatever goes wrong while writing, the file that was there stays, and nothing else does."""
+    path = tmp_path / "profile.json"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["profile.json"]
+
+
+def test_a_file_in_the_folders_place_is_an_output_error(tmp_path):
+    """A path below a file cannot be written, and the error names it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"file/a: cannot be written") as caught:
+        write_bytes(tmp_path / "file" / "a", b"")
+    assert caught.value.hint
+
+
+def test_a_folder_in_the_files_place_is_an_output_error(tmp_path):
+    """A folder is not replaced by a file, and no temporary file stays."""
+    (tmp_path / "out").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_bytes(tmp_path / "out", b"")
+    assert names(tmp_path) == ["out"]
+
+
+@as_root
+def test_a_read_only_folder_is_an_output_error(tmp_path):
+    """The error names the file that could not be written."""
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="Permission denied"):
+            write_bytes(tmp_path / "a", b"")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path):
+    """When the bytes do not fit, the error is expected, and neither half a file nor a temporary one is left."""
+    code = (
+        "import sys, pathlib\n"
+        "from edgecompress.errors import OutputError\n"
+        "from edgecompress.files import write_bytes\n"
+        "try:\n"
+        "    write_bytes(pathlib.Path(sys.argv[1]), bytes(100_000))\n"
+        "except OutputError as e:\n"
+        "    print(e.message)\n"
+    )
+
+    def limit() -> None:
+        # A file size limit stands in for the full disk; without its signal the write fails with an error, as on a full disk.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, str(tmp_path / "big")], preexec_fn=limit, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "big: cannot be written: File too large" in done.stdout
+    assert names(tmp_path) == []

@@ -1,0 +1,93 @@
+"""Recipes: what they may say, and one sentence for what they may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgecompress.errors import RecipeError
+from edgecompress.recipe import DEFAULT_RECIPE, PruneSettings, QuantizeSettings, parse_recipe, read_recipe
+
+WHOLE = """
+seed = 7
+
+[[step]]
+pass = "prune"
+sparsity = 0.8
+schedule = "constant"
+exclude = ["head"]
+
+[[step]]
+pass = "quantize"
+method = "qat"
+epochs = 2
+"""
+
+
+def test_a_recipe_is_its_steps_in_order():
+    """Each step carries its own pass's settings; what is left out has its default."""
+    recipe = parse_recipe(WHOLE, "r.toml")
+    prune, quantize = recipe.step
+    assert isinstance(prune, PruneSettings)
+    assert (prune.sparsity, prune.schedule, prune.exclude, prune.power) == (0.8, "constant", ("head",), 3.0)
+    assert isinstance(quantize, QuantizeSettings)
+    assert (quantize.method, quantize.mode, quantize.epochs) == ("qat", "int8", 2)
+    assert recipe.seed == 7
+    assert recipe.quantize is quantize
+
+
+def test_without_a_recipe_the_model_is_quantized_after_training():
+    """The default is post-training int8 with nothing left float."""
+    assert DEFAULT_RECIPE.quantize == QuantizeSettings(method="ptq", mode="int8", allow_float=())
+
+
+def test_a_recipe_without_quantize_ends_in_post_training_int8():
+    """A recipe that only prunes is converted like a model without a recipe."""
+    assert parse_recipe('[[step]]\npass = "prune"\nsparsity = 0.5', "r").quantize == QuantizeSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "step"),
+        ("step = []", "step"),
+        ("step = 3", "step"),
+        ("[[step]]\nsparsity = 0.5", "pass"),
+        ('[[step]]\npass = "shrink"', "shrink"),
+        ('[[step]]\npass = "prune"', "sparsity"),
+        ('[[step]]\npass = "prune"\nsparsity = 1.5', "sparsity"),
+        ('[[step]]\npass = "prune"\nsparsity = 1.0', "sparsity"),
+        ('[[step]]\npass = "prune"\nsparsity = -0.1', "sparsity"),
+        ('[[step]]\npass = "prune"\nsparsity = nan', "sparsity"),
+        ('[[step]]\npass = "prune"\nsparsity = "0.5"', "sparsity"),
+        ('[[step]]\npass = "prune"\nsparsity = true', "sparsity"),
+        ('[[step]]\npass = "prune"\nsparsty = 0.5\nsparsity = 0.5', "sparsty"),
+        ('[[step]]\npass = "prune"\nsparsity = 0.5\nschedule = "linear"', "schedule"),
+        ('[[step]]\npass = "prune"\nsparsity = 0.5\nbegin = 0.9\nend = 0.1', "begin"),
+        ('[[step]]\npass = "prune"\nsparsity = 0.5\ninitial_sparsity = 0.6', "initial_sparsity"),
+        ('[[step]]\npass = "prune"\nsparsity = 0.5\nepochs = 1.5', "epochs"),
+        ('[[step]]\npass = "prune"\nsparsity = 0.5\nexclude = [1]', "exclude"),
+        ('[[step]]\npass = "quantize"\nmethod = "qat"\nmode = "float16"', "qat"),
+        ('[[step]]\npass = "quantize"\n[[step]]\npass = "prune"\nsparsity = 0.5', "last"),
+        ('[[step]]\npass = "quantize"\n[[step]]\npass = "quantize"', "one"),
+        ('sed = 1\n[[step]]\npass = "quantize"', "sed"),
+        ("[[step", "TOML"),
+    ],
+)
+def test_a_wrong_recipe_is_one_sentence(text, words):
+    """The error names the file and what is wrong in it, and hints at what a recipe looks like."""
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(text, "r.toml")
+    assert caught.value.message.startswith("r.toml: ")
+    assert words in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["missing", "not UTF-8"])
+def test_a_file_that_is_no_text_is_a_recipe_error(tmp_path, content):
+    """A recipe that cannot be read is said so, with its path."""
+    path = tmp_path / "r.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RecipeError, match="cannot be read"):
+        read_recipe(path)
