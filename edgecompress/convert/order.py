@@ -38,19 +38,19 @@ class _Order:
                 raise self._error(f"{where} has no outputs")
             self._check_known(where, (i for i in op.inputs if i >= 0), origin)
             for index in op.outputs:
+                self._check_not_empty(index)
                 if index in origin or graph.tensors[index].is_constant:
                     raise self._error(f"{where} writes {self._named(index)}, which is already {origin.get(index, 'a constant')}")
                 origin[index] = f"an output of {where}"
-                self._check_not_empty(index)
         self._check_known("the graph", graph.outputs, origin)
 
     def _origins_of_inputs(self) -> dict[int, str]:
         origin: dict[int, str] = {}
         for index in self._graph.inputs:
+            self._check_not_empty(index)
             if index in origin or self._graph.tensors[index].is_constant:
                 raise self._error(f"the graph's input {self._named(index)} is already {origin.get(index, 'a constant')}")
             origin[index] = "an input of the graph"
-            self._check_not_empty(index)
         return origin
 
     def _check_known(self, reader: str, indices: Iterable[int], origin: dict[int, str]) -> None:

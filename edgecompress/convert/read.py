@@ -263,8 +263,8 @@ class _Reader:
             index=index,
             kind=kind,
             version=version,
-            inputs=self._indices(table, OperatorField.INPUTS, f"the inputs of op {index}", tensor_count, lowest=-1),
-            outputs=self._indices(table, OperatorField.OUTPUTS, f"the outputs of op {index}", tensor_count, lowest=0),
+            inputs=self._indices(table, OperatorField.INPUTS, "the inputs", tensor_count, lowest=-1),
+            outputs=self._indices(table, OperatorField.OUTPUTS, "the outputs", tensor_count, lowest=0),
             options=read_options(kind, table.integer(OperatorField.OPTIONS_TYPE, UINT8), options, at),
         )
 
@@ -272,7 +272,7 @@ class _Reader:
         indices = table.integers(field, "<i4", what)
         wrong = [i for i in indices if not lowest <= i < tensor_count]
         if wrong:
-            raise self._error(f"{what} name tensor {wrong[0]}; the graph has {tensor_count}", _EXPORT_AGAIN)
+            raise self._error(f"{what} of {table.where} name tensor {wrong[0]}; the graph has {tensor_count}", _EXPORT_AGAIN)
         return indices
 
     def _error(self, what: str, hint: str) -> ModelError:
