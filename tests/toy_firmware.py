@@ -101,7 +101,7 @@ int @name@_step(void *arena, int step)
             sum[i] = (uint8_t)(in[i] + (uint8_t)@name@_weights[i]);
         return EC_OK;
     case 1:
-        @break@
+        { @break@ }
         for (int i = 0; i < 16; i++)
             out[i] = (uint8_t)(sum[i] ^ (3 * i));
         return EC_OK;

@@ -1,6 +1,6 @@
 """From generated C to firmware: compile, link, and read sizes from the linked ELF."""
 
 from edgecompress.build.firmware import build_firmware, read_firmware
-from edgecompress.build.toolchain import GCC, ZIG, Toolchain, cache_dir, find_toolchain
+from edgecompress.build.toolchain import GCC, ZIG, Toolchain, find_toolchain
 
-__all__ = ["GCC", "ZIG", "Toolchain", "build_firmware", "cache_dir", "find_toolchain", "read_firmware"]
+__all__ = ["GCC", "ZIG", "Toolchain", "build_firmware", "find_toolchain", "read_firmware"]

@@ -25,12 +25,13 @@ from edgecompress.build.glue import (
     render_manifest,
 )
 from edgecompress.build.sizes import check_fits, check_ram, measure_sizes, model_code_bytes
-from edgecompress.build.toolchain import ZIG, Compiler, Toolchain, locate, run_tool
+from edgecompress.build.toolchain import ZIG, Compiler, Toolchain, locate
 from edgecompress.elf import Image, read_elf
 from edgecompress.errors import ModelError, OutputError, TargetError, ToolError, UserError
 from edgecompress.files import write_text
 from edgecompress.resources import resource_dir
 from edgecompress.target import EmulatorLink, Target
+from edgecompress.tools import run_tool
 
 _ENTRY_POINTS = ("init", "input", "output", "invoke", "step")
 
