@@ -34,7 +34,7 @@ test:
 
 fuzz:
 	@scripts/environment.sh dev
-	@"$$VENV/bin/python" -m tests.fuzz_reader --runs "$(FUZZ_RUNS)" --seed "$(FUZZ_SEED)"
+	@"$$VENV/bin/python" tests/fuzz_reader.py --count "$(FUZZ_RUNS)" --seed "$(FUZZ_SEED)"
 
 format:
 	@scripts/environment.sh dev

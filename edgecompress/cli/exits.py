@@ -19,7 +19,8 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -49,8 +50,9 @@ def run_command(command: click.Command, arguments: Sequence[str] | None) -> int:
     """Run a click command line and return its exit code; expected failures are told on stderr, bugs pass through as exceptions."""
     _prepare_process()
     try:
-        result = command.main(args=None if arguments is None else list(arguments), prog_name="edgecompress", standalone_mode=False)
-        sys.stdout.flush()
+        with _sigterm_as_exit():
+            result = command.main(args=None if arguments is None else list(arguments), prog_name="edgecompress", standalone_mode=False)
+            sys.stdout.flush()
     except EdgeCompressError as e:
         _tell(e.message, e.hint)
         return exit_code_of(e)
@@ -79,12 +81,22 @@ def _prepare_process() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _end_on_sigterm)
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """SIGTERM as an exception, so that temporary files and child processes are cleaned up on the way out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end_on_sigterm)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _end_on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
-    # As an exception, so that temporary files and child processes are cleaned up on the way out.
     raise SystemExit(TERMINATED)
 
 

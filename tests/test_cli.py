@@ -1,0 +1,305 @@
+"""The command line: exit codes, errors in one sentence, and output that goes anywhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgecompress import errors, pipeline
+from edgecompress.artifact import Engine
+from edgecompress.cli import main
+from edgecompress.cli.group import COMMANDS
+from edgecompress.profile import Latency, Memory, Parity, Profile, ProfiledModel, read_profile, write_profile
+
+FULL = Path("/dev/full")
+
+
+def profile(**changes) -> Profile:
+    """A profile of a toy on cortex-m4."""
+    facts = {
+        "target": "cortex-m4",
+        "model": ProfiledModel(name="toy", sha256="ab" * 32, macs=640, parameters=74),
+        "engine": "aot",
+        "toolchain": "zig",
+        "latency": Latency(unit="instructions", min=10, p50=11, p90=12, p99=12, first=15, runs=3),
+        "memory": Memory(code_bytes=100, model_bytes=50, harness_bytes=25, flash_bytes=175, arena_bytes=64),
+    }
+    return Profile(**{**facts, **changes})
+
+
+def edgecompress(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    """A command line in a process of its own."""
+    command = [sys.executable, "-m", "edgecompress", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+@pytest.fixture
+def failing_inspect(monkeypatch):
+    """`edgecompress inspect` raises what it is given."""
+
+    def install(error: BaseException) -> None:
+        def raising(model: Path) -> None:
+            raise error
+
+        monkeypatch.setattr(pipeline, "inspect", raising)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (errors.UserError, 2),
+        (errors.ModelError, 2),
+        (errors.UnsupportedOpError, 2),
+        (errors.RecipeError, 2),
+        (errors.DataError, 2),
+        (errors.TargetError, 2),
+        (errors.OutputError, 2),
+        (errors.ToolError, 2),
+        (errors.BudgetError, 3),
+        (errors.DeviceError, 4),
+        (errors.LinkError, 4),
+        (errors.MismatchError, 5),
+    ],
+)
+def test_each_failure_has_its_exit_code(kind, code, failing_inspect, capsys):
+    """An expected failure is one sentence and a hint on stderr, nothing on stdout, and its own exit code."""
+    failing_inspect(kind("it went so", hint="do this"))
+    assert main(["inspect", "m.tflite"]) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "error: it went so\nhint: do this\n"
+
+
+def test_a_bug_is_a_traceback(failing_inspect):
+    """What nobody expected is not dressed up: it reaches the interpreter, which shows it and exits with 1."""
+    failing_inspect(ZeroDivisionError("bug"))
+    with pytest.raises(ZeroDivisionError):
+        main(["inspect", "m.tflite"])
+
+
+def test_ctrl_c_is_130(failing_inspect, capsys):
+    """An interrupt ends without a traceback."""
+    failing_inspect(KeyboardInterrupt())
+    assert main(["inspect", "m.tflite"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_no_bug(failing_inspect, capsys):
+    """No space is an expected failure wherever it strikes."""
+    import errno
+
+    failing_inspect(OSError(errno.ENOSPC, "No space left on device", "x.bin"))
+    with capsys.disabled():
+        done = edgecompress("targets", stdout=FULL.open("w")) if FULL.exists() else None
+    assert done is None or (done.returncode == 2 and "No space left" in done.stderr and "Traceback" not in done.stderr)
+
+
+def test_control_characters_from_files_stay_harmless(failing_inspect, capsys):
+    """A name in a model file cannot drive the terminal."""
+    failing_inspect(errors.ModelError("layer \x1b[2J\x07é is wrong"))
+    main(["inspect", "m.tflite"])
+    assert capsys.readouterr().err == "error: layer \\x1b[2J\\x07é is wrong\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["mesure"], "did you mean 'measure'"),
+        (["inspect"], "MODEL.tflite"),
+        (["inspect", "a", "b"], "b"),
+        (["build", "cortex-m4", "m", "--engine", "litert"], "engine"),
+        (["build", "cortex-m4", "m", "--toolchain", "clang"], "toolchain"),
+        (["build", "local", "m"], "no core to build for"),
+        (["build", "cortex-m99", "m.tflite"], "cortex-m99"),
+        (["build", "cortex-m4", "m", "--name", "2 words"], "C identifier"),
+        (["measure", "adb:", "m"], "not in this version"),
+        (["measure", "adb:SERIAL", "m"], "not in this version"),
+        (["measure", "android", "m"], "not in this version"),
+        (["measure", "ssh:me@there", "m"], "not in this version"),
+        (["measure", "serial:/dev/ttyACM0", "m"], "names no port itself"),
+        (["measure", "cortex-m4", "m", "--runs", "0"], "runs"),
+        (["run", "cortex-m4", "m"], "--input"),
+        (["run", "cortex-m4", "m", "--input", "-", "--input", "-", "--output", "o"], "2 times"),
+        (["run", "cortex-m4", "m", "--input", "/no/such/input", "--output", "o"], "/no/such/input"),
+        (["compare"], "at least one profile"),
+        (["compare", "/no/such/profile"], "/no/such/profile"),
+        (["--no-such-option"], "--no-such-option"),
+        *(
+            (verb, "no-such-file")
+            for verb in (["inspect", "no-such-file"], ["verify", "no-such-file"], ["build", "cortex-m4", "no-such-file"])
+        ),
+        (["generate", "no-such-file", "-o", "x"], "no-such-file"),
+        (["measure", "cortex-m4", "no-such-file"], "no-such-file"),
+        (["measure", "local", "no-such-file"], "no-such-file"),
+        (["measure", "local"], "local"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_was_asked_wrongly_is_exit_2(arguments, words, capsys, tmp_path, monkeypatch):
+    """A wrong command line is told in one style, names what is wrong, hints at the next action, and leaves no file."""
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("error: ")
+    assert words in shown.err
+    assert "\nhint: " in shown.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    """Each command has help, each of its options a sentence, and the list shows it whole."""
+    assert main([name, "--help"]) == 0
+    assert main(["--help"]) == 0
+    listed = next(line for line in capsys.readouterr().out.splitlines() if line.strip().startswith(f"{name} "))
+    assert not listed.endswith("...")
+
+
+def test_every_option_is_documented():
+    """No option without help, in any command."""
+    import click
+
+    from edgecompress.cli.group import command as group
+
+    context = click.Context(group)
+    for name in COMMANDS:
+        command = group.get_command(context, name)
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{name} {parameter.name}"
+
+
+def test_the_version_is_the_packages(capsys):
+    """--version prints the one version that the package has."""
+    import importlib.metadata
+
+    import edgecompress as package
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"edgecompress {package.__version__}\n"
+    assert importlib.metadata.version("edgecompress") == package.__version__
+
+
+def test_a_closed_pipe_is_quiet():
+    """`edgecompress targets | head -1` ends as any program does whose reader left: SIGPIPE's code and not a word."""
+    command = [sys.executable, "-m", "edgecompress", "targets"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait(timeout=60) == 141
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def test_output_in_a_pipe_is_plain_and_whole():
+    """Without a terminal there is no colour and no wrapping, whatever COLUMNS says, and a terminal without Unicode is served too."""
+    environment = {**os.environ, "COLUMNS": "40", "PYTHONIOENCODING": "ascii", "FORCE_COLOR": ""}
+    done = edgecompress("targets", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    line = next(line for line in done.stdout.splitlines() if line.startswith("qemu-mps3-an547"))
+    assert "524,288 B" in line
+    assert "MPS3" in line
+
+
+def test_sigterm_unwinds():
+    """SIGTERM ends with 143 after temporary files were removed."""
+    code = (
+        "import sys, time, pathlib\n"
+        "from edgecompress import pipeline\n"
+        "from edgecompress.cli import main\n"
+        "from edgecompress.files import replacing\n"
+        "def slow(model):\n"
+        "    with replacing(pathlib.Path(sys.argv[1]) / 'result'):\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)\n"
+        "pipeline.inspect = slow\n"
+        "sys.exit(main(['inspect', 'm']))\n"
+    )
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen([sys.executable, "-c", code, folder], stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 143
+        process.stdout.close()
+        assert list(Path(folder).iterdir()) == []
+
+
+def test_measure_writes_the_profile_and_shows_it(monkeypatch, tmp_path, capsys):
+    """The options arrive at the function as they were given; the profile lands in the file and its summary on stdout."""
+    asked = {}
+
+    def fake_measure(target, model, **options):
+        asked.update(options, target=target, model=model)
+        return profile()
+
+    monkeypatch.setattr(pipeline, "measure", fake_measure)
+    path = tmp_path / "p.json"
+    assert main(["measure", "cortex-m4", "m.tflite", "--engine", "tflm", "--runs", "5", "--warmup", "0", "-o", str(path)]) == 0
+    assert (asked["target"], asked["model"], asked["engine"], asked["runs"], asked["warmup"]) == (
+        "cortex-m4",
+        Path("m.tflite"),
+        Engine.TFLM,
+        5,
+        0,
+    )
+    assert read_profile(path) == profile()
+    assert "11 instructions" in capsys.readouterr().out
+
+
+def test_measure_to_stdout_is_the_document_alone(monkeypatch, capsys):
+    """`-o -` prints JSON and nothing else."""
+    monkeypatch.setattr(pipeline, "measure", lambda target, model, **options: profile())
+    assert main(["measure", "cortex-m4", "m.tflite", "-o", "-"]) == 0
+    assert Profile.model_validate_json(capsys.readouterr().out) == profile()
+
+
+@pytest.mark.parametrize(("engine", "code"), [("aot", 5), ("tflm", 5), ("litert", 0)])
+def test_measured_bytes_that_differ_are_exit_5(engine, code, monkeypatch, tmp_path):
+    """A core whose bytes differ is a failure, with the profile kept; LiteRT on the host rounds by rules of its own."""
+    differing = profile(engine=engine, parity=Parity(reference="TFLM host", inputs=3, mismatched_bytes=2, largest_difference=1))
+    monkeypatch.setattr(pipeline, "measure", lambda target, model, **options: differing)
+    path = tmp_path / "p.json"
+    assert main(["measure", "cortex-m4", "m.tflite", "-o", str(path)]) == code
+    assert read_profile(path) == differing
+
+
+def test_run_moves_raw_bytes(monkeypatch, tmp_path):
+    """Each --input is one tensor, each --output receives one, byte for byte."""
+    monkeypatch.setattr(pipeline, "run", lambda target, model, *, inputs, **options: [data[::-1] for data in inputs])
+    (tmp_path / "a").write_bytes(b"\x00\x01\xff")
+    (tmp_path / "b").write_bytes(b"\r\n")
+    arguments = [word for name in "ab" for word in ("--input", str(tmp_path / name), "--output", str(tmp_path / f"{name}.out"))]
+    assert main(["run", "cortex-m4", "m.tflite", *arguments]) == 0
+    assert (tmp_path / "a.out").read_bytes() == b"\xff\x01\x00"
+    assert (tmp_path / "b.out").read_bytes() == b"\n\r"
+
+
+def test_run_writes_nothing_when_outputs_are_left_out(monkeypatch, tmp_path, capsys):
+    """A model with two outputs and one --output is an error before any file is written."""
+    monkeypatch.setattr(pipeline, "run", lambda target, model, **options: [b"1", b"2"])
+    (tmp_path / "a").write_bytes(b"0")
+    assert main(["run", "cortex-m4", "m.tflite", "--input", str(tmp_path / "a"), "--output", str(tmp_path / "o")]) == 2
+    assert "2 outputs" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_compare_names_columns_apart(tmp_path, capsys):
+    """Profiles of one file name in two folders keep their paths as headings."""
+    for folder in ("one", "two"):
+        write_profile(profile(), tmp_path / folder / "p.json")
+    assert main(["compare", str(tmp_path / "one" / "p.json"), str(tmp_path / "two" / "p.json")]) == 0
+    shown = capsys.readouterr().out
+    assert "1.00x" in shown
+    assert "one" in shown
+    assert "two" in shown
