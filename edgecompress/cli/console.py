@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from edgecompress.cli.exits import CLOSED_PIPE
-from edgecompress.cli.text import wants_colour
+from edgecompress.cli.text import printable, wants_colour
 
 _PIPE_WIDTH = 4000
 """Columns of output that goes to no terminal: wider than any table, so that no number is ever cut or wrapped."""
@@ -55,7 +55,7 @@ class ProgressDisplay:
 
     def __enter__(self) -> ProgressDisplay:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             self._bars = Bars(*columns, console=self._console)
             self._bars.start()
         return self
@@ -76,14 +76,14 @@ class ProgressDisplay:
         self._stage = stage
         self._started = time.monotonic()
         if self._bars is not None:
-            self._task = self._bars.add_task(stage, total=None)
+            self._task = self._bars.add_task(printable(stage), total=None)
 
     def _end_stage(self, *, failed: bool) -> None:
         if not self._stage:
             return
         if self._bars is None:
             outcome = " (not finished)" if failed else ""
-            self._console.print(f"{self._stage}: {time.monotonic() - self._started:.1f} s{outcome}")
+            self._console.print(f"{printable(self._stage)}: {time.monotonic() - self._started:.1f} s{outcome}")
         elif self._task is not None:
             if not failed:
                 # A stage whose amount was never known ends as a full bar rather than a moving one.
