@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecompress.artifact import PlannedBuffer
+
 
 @dataclass(frozen=True, eq=False)
 class Constant:
@@ -129,3 +131,20 @@ class Alias:
     op: int
     source: int
     output: int
+
+
+@dataclass(frozen=True)
+class ArenaPlan:
+    """Where every tensor that is no constant lies in the arena.
+
+    Attributes:
+        arena_bytes: what the arena needs; a multiple of 16.
+        offsets: byte offset of each tensor by its index, other names (Alias) included.
+        scratch_offsets: byte offset of a step's scratch by the step's index, for steps that have some.
+        buffers: the same for people: what lies where from which step to which.
+    """
+
+    arena_bytes: int
+    offsets: Mapping[int, int]
+    scratch_offsets: Mapping[int, int]
+    buffers: tuple[PlannedBuffer, ...]

@@ -1,0 +1,97 @@
+"""The aot engine: a graph as plain C calls of int8 kernels on a static memory plan.
+
+Graph --lower--> steps --plan_arena--> offsets --check_program--> --emit_files--> C
+"""
+
+from __future__ import annotations
+
+import re
+
+from edgecompress.artifact import Engine, GeneratedModel, ModelInfo, StepInfo, TensorSpec
+from edgecompress.codegen.check import check_program
+from edgecompress.codegen.emit import Program, emit_files
+from edgecompress.codegen.lower import lower
+from edgecompress.codegen.plan import plan_arena
+from edgecompress.codegen.program import Step
+from edgecompress.errors import ModelError, UserError
+from edgecompress.graph import Graph, Tensor, count_macs
+
+# Offsets and element counts are int32 in the kernels.
+_LARGEST_ARENA = (1 << 31) - 1
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+def generate_aot(graph: Graph, *, name: str | None = None, keep_input: bool = False) -> GeneratedModel:
+    """The C sources of a fully int8 model.
+
+    Args:
+        graph: from `read_tflite`.
+        name: prefix of every symbol and file, a lower-case C identifier; the graph's name unless given.
+        keep_input: inputs stay intact during an inference, which may take a larger arena.
+
+    Raises:
+        UserError: `name` cannot be a prefix.
+        UnsupportedOpError: an op, version, type or option without a kernel; op, layer and version are named.
+        ModelError: scales or shapes that no runtime takes, or a model beyond 2 GB.
+    """
+    prefix = _checked_name(graph.name if name is None else name)
+    _check_graph(graph)
+    steps, aliases = lower(graph, prefix)
+    plan = plan_arena(steps, aliases, graph, keep_input)
+    if plan.arena_bytes > _LARGEST_ARENA:
+        raise ModelError(f"{graph.name}: expected an arena below 2 GB, came {plan.arena_bytes} bytes")
+    check_program(steps, aliases, plan, graph, keep_input)
+    files = emit_files(Program(prefix, _command(graph, prefix, keep_input), graph, steps, aliases, plan))
+    info = ModelInfo(
+        name=prefix,
+        sha256=graph.sha256,
+        engine=Engine.AOT,
+        macs=graph.macs,
+        parameters=graph.parameters,
+        arena_bytes=plan.arena_bytes,
+        inputs=tuple(_spec(graph.tensor(i)) for i in graph.inputs),
+        outputs=tuple(_spec(graph.tensor(i)) for i in graph.outputs),
+        steps=tuple(_step_info(graph, n, step) for n, step in enumerate(steps)),
+        plan=plan.buffers,
+    )
+    return GeneratedModel(info, files, tuple(sorted({step.kernel for step in steps})))
+
+
+def _checked_name(name: str) -> str:
+    if not _IDENTIFIER.fullmatch(name) or name == "ec" or name.startswith("ec_"):
+        raise UserError(
+            f"a model's name becomes part of C names: expected lower-case letters, digits and _, not beginning with ec_, came {name!r:.80}",
+            hint="give another one with --name",
+        )
+    return name
+
+
+def _check_graph(graph: Graph) -> None:
+    for i in graph.inputs:
+        if graph.tensor(i).is_constant:
+            raise ModelError(f"{graph.tensor(i).name} is a constant and an input of the model at once", hint="convert the model again")
+    if len(set(graph.inputs)) != len(graph.inputs):
+        raise ModelError(f"{graph.name}: one tensor is two inputs of the model", hint="convert the model again")
+
+
+def _command(graph: Graph, prefix: str, keep_input: bool) -> str:
+    options = ("" if prefix == graph.name else f" --name {prefix}") + (" --keep-input" if keep_input else "")
+    return f"edgecompress generate {graph.name}.tflite --engine aot{options}"
+
+
+def _spec(tensor: Tensor) -> TensorSpec:
+    single = tensor.quantization is not None and len(tensor.quantization.scales) == 1
+    return TensorSpec(
+        name=tensor.name,
+        shape=tensor.shape,
+        dtype=tensor.dtype,
+        bytes=tensor.bytes,
+        scale=tensor.scale if single else None,
+        zero_point=tensor.zero_point if single else None,
+    )
+
+
+def _step_info(graph: Graph, n: int, step: Step) -> StepInfo:
+    main, *fused = (graph.ops[i] for i in step.ops)
+    macs = sum(count_macs(graph, graph.ops[i]) for i in step.ops)
+    return StepInfo(n, graph.tensor(main.outputs[0]).name, main.kind, macs, tuple(op.kind for op in fused))
