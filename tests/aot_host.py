@@ -1,0 +1,218 @@
+"""Generated models on the host: several at once, compiled into one program with sanitizers, fed through a pipe.
+
+The program is a separate process, so that a fault in generated code is a failed test and not the end of pytest. Each model has an arena
+of exactly the planned bytes, filled with a pattern before every inference: a step that reaches outside it, or reads what nobody wrote, is
+seen. All kernels are compiled once in a test session.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgecompress.artifact import GeneratedModel, TensorSpec
+from edgecompress.codegen import generate_aot
+from edgecompress.convert import read_tflite
+from edgecompress.graph import DType
+from edgecompress.resources import resource_dir
+
+FIRMWARE = resource_dir("firmware")
+
+WARNINGS = tuple(
+    ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wcast-align", "-Wundef", "-Wvla", "-Wstrict-prototypes", "-Werror"]
+)
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+RUN_TIMEOUT_S = 120
+
+_NUMPY = {DType.INT8: np.int8, DType.UINT8: np.uint8, DType.INT16: np.int16, DType.INT32: np.int32}
+
+
+@dataclass(frozen=True)
+class HostCompiler:
+    """A C compiler for this machine, and its flags for tests."""
+
+    command: tuple[str, ...]
+    flags: tuple[str, ...]
+
+
+@cache
+def host_compiler() -> HostCompiler:
+    """gcc or clang with sanitizers, else zig's clang without the address sanitizer; the test is skipped when there is none."""
+    for name in ("gcc", "clang", "cc"):
+        path = shutil.which(name)
+        if path is not None:
+            return HostCompiler((path,), ("-O1", "-g", *WARNINGS, *SANITIZERS))
+    try:
+        import ziglang  # noqa: F401
+    except ImportError:
+        pytest.skip("needs a C compiler for this machine: install gcc, or ziglang from PyPI")
+    return HostCompiler((sys.executable, "-m", "ziglang", "cc"), ("-O1", "-g", *WARNINGS, "-fsanitize=undefined"))
+
+
+@dataclass(frozen=True)
+class HostProgram:
+    """A compiled program that holds several models, addressed by their position."""
+
+    executable: Path
+    models: tuple[GeneratedModel, ...]
+
+    def run(self, model: int, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Outputs of one inference, in the shapes and types of the model's outputs."""
+        (result,) = self.run_all([(model, inputs)])
+        return result
+
+    def run_all(self, jobs: Sequence[tuple[int, Sequence[NDArray[Any]]]]) -> list[list[NDArray[Any]]]:
+        """One inference after the other, in one process."""
+        request = b"".join(self._request(model, inputs) for model, inputs in jobs)
+        done = subprocess.run([str(self.executable)], input=request, capture_output=True, timeout=RUN_TIMEOUT_S, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"the generated program failed with {done.returncode}:\n{done.stderr.decode(errors='replace')[-3000:]}")
+        reply, results = memoryview(done.stdout), []
+        for model, _ in jobs:
+            outputs = []
+            for spec in self.models[model].info.outputs:
+                outputs.append(np.frombuffer(reply[: spec.bytes], _NUMPY[spec.dtype]).reshape(spec.shape))
+                reply = reply[spec.bytes :]
+            results.append(outputs)
+        assert len(reply) == 0, f"{len(reply)} bytes too many came back"
+        return results
+
+    def _request(self, model: int, inputs: Sequence[NDArray[Any]]) -> bytes:
+        specs = self.models[model].info.inputs
+        return bytes([model & 255, model >> 8]) + b"".join(_raw(v, s) for v, s in zip(inputs, specs, strict=True))
+
+
+def _raw(value: NDArray[Any], spec: TensorSpec) -> bytes:
+    assert value.nbytes == spec.bytes, f"{spec.name}: expected {spec.bytes} bytes, came {value.nbytes}"
+    return np.ascontiguousarray(value).tobytes()
+
+
+def compile_models(models: Sequence[GeneratedModel], folder: Path) -> HostProgram:
+    """One program of all `models` in `folder`. Their names must differ; warnings are errors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for model in models:
+        for name, text in model.files.items():
+            assert not (folder / name).exists(), f"two models write {name}"
+            (folder / name).write_text(text, encoding="utf-8")
+    (folder / "main.c").write_text(_main_source(models), encoding="utf-8")
+    kernels = sorted({kernel for model in models for kernel in model.kernels})
+    sources = [folder / "main.c", *sorted(folder / name for model in models for name in model.files if name.endswith(".c"))]
+    executable = folder / "models"
+    # Generated sources hold megabytes of numbers, no loops: they need no optimizer.
+    _compile([*map(str, sources), *(str(_kernel_object(k)) for k in kernels), f"-I{folder}", "-O0", "-o", str(executable)])
+    return HostProgram(executable, tuple(models))
+
+
+def compile_tflites(files: Sequence[bytes], folder: Path, *, keep_input: bool = False) -> HostProgram:
+    """Read, generate and compile .tflite files; they are named m0, m1, ..."""
+    return compile_models([generate_aot(read_tflite(data, name=f"m{n}"), keep_input=keep_input) for n, data in enumerate(files)], folder)
+
+
+@cache
+def _object_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="edgecompress-kernels-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def _kernel_object(kernel: str) -> Path:
+    """A kernel compiled with every warning and sanitizer; once a session."""
+    target = _object_folder() / (kernel.replace("/", "_") + ".o")
+    _compile(["-c", str(FIRMWARE / kernel), "-o", str(target)])
+    return target
+
+
+def _compile(arguments: Sequence[str]) -> None:
+    compiler = host_compiler()
+    command = [*compiler.command, *compiler.flags, f"-I{FIRMWARE / 'include'}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}\nfailed:\n{done.stderr[-4000:]}")
+
+
+def _main_source(models: Sequence[GeneratedModel]) -> str:
+    includes = "\n".join(f'#include "{m.info.name}.h"' for m in models)
+    rows = "\n".join(_table_row(m) for m in models)
+    return f"""\
+// Reads a model's number (two bytes) and its inputs, writes its outputs, until the end of its input.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "ec_model.h"
+{includes}
+
+typedef struct {{
+    size_t arena_bytes;
+    int steps, inputs, outputs;
+    size_t input_bytes[256], output_bytes[256];
+    int (*init)(void *, size_t);
+    void *(*input)(void *, int);
+    const void *(*output)(void *, int);
+    int (*invoke)(void *);
+    int (*step)(void *, int);
+}} model;
+
+static const model models[] = {{
+{rows}
+}};
+
+static void infer(const model *m, int stepwise)
+{{
+    const size_t bytes = m->arena_bytes > 0 ? m->arena_bytes : 16;
+    uint8_t *arena = aligned_alloc(16, bytes);
+    if (arena == NULL)
+        abort();
+    memset(arena, 0xa5, bytes);
+    if (m->arena_bytes > 0 && (m->init(arena, m->arena_bytes - 1) != EC_ERROR_ARENA || m->init(arena + 1, bytes) != EC_ERROR_ARENA))
+        abort();
+    if (m->init(NULL, bytes) != EC_ERROR_ARENA || m->init(arena, m->arena_bytes) != EC_OK)
+        abort();
+    if (m->input(arena, m->inputs) != NULL || m->input(arena, -1) != NULL || m->output(arena, m->outputs) != NULL)
+        abort();
+    for (int i = 0; i < m->inputs; i++)
+        if (fread(m->input(arena, i), 1, m->input_bytes[i], stdin) != m->input_bytes[i])
+            abort();
+    if (stepwise) {{
+        for (int i = 0; i < m->steps; i++)
+            if (m->step(arena, i) != EC_OK)
+                abort();
+        if (m->step(arena, m->steps) != EC_ERROR_INDEX || m->step(arena, -1) != EC_ERROR_INDEX)
+            abort();
+    }} else if (m->invoke(arena) != EC_OK) {{
+        abort();
+    }}
+    for (int i = 0; i < m->outputs; i++)
+        fwrite(m->output(arena, i), 1, m->output_bytes[i], stdout);
+    free(arena);
+}}
+
+int main(void)
+{{
+    uint8_t head[2];
+    for (int n = 0; fread(head, 1, 2, stdin) == 2; n++)
+        infer(&models[head[0] + 256 * head[1]], n % 2);
+    return 0;
+}}
+"""
+
+
+def _table_row(m: GeneratedModel) -> str:
+    name, upper, info = m.info.name, m.info.name.upper(), m.info
+    inputs = ", ".join(f"{upper}_INPUT_{n}_BYTES" for n in range(len(info.inputs))) or "0"
+    outputs = ", ".join(f"{upper}_OUTPUT_{n}_BYTES" for n in range(len(info.outputs))) or "0"
+    counts = f"{upper}_STEP_COUNT, {upper}_INPUT_COUNT, {upper}_OUTPUT_COUNT"
+    functions = ", ".join(f"{name}_{f}" for f in ("init", "input", "output", "invoke", "step"))
+    return f"    {{ {upper}_ARENA_BYTES, {counts}, {{ {inputs} }}, {{ {outputs} }},\n      {functions} }},"
