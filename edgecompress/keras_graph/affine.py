@@ -43,11 +43,11 @@ def read_affine(call: Call) -> Affine | None:
     if not _FLAT <= call.inputs[0].rank <= _IMAGE:
         return None
     kind = call.operator.kind
-    if issubclass(kind, keras.layers.BatchNormalization):
+    if kind is keras.layers.BatchNormalization:
         return _of_batch_normalization(call.operator, call.inputs[0])
-    if issubclass(kind, keras.layers.Normalization):
+    if kind is keras.layers.Normalization:
         return _of_normalization(call.operator, call.inputs[0])
-    if issubclass(kind, keras.layers.Rescaling):
+    if kind is keras.layers.Rescaling:
         return _of_rescaling(call.operator, call.inputs[0])
     if not call.operator.is_layer:
         return _of_arithmetic(call)

@@ -6,6 +6,7 @@ Also takes out what does nothing at inference (Dropout, noise, random augmentati
 from typing import Any
 
 import keras
+import numpy as np
 
 from edgecompress.errors import ModelError
 from edgecompress.keras_graph.activations import Curve, name_of_function, read_activation
@@ -53,7 +54,7 @@ def _is_identity(call: Call) -> bool:
 def split_activations(network: Network) -> None:
     """`Dense(activation="softmax")` becomes a linear Dense and a Softmax of its own, and so for every layer with weights."""
     for operator in list(network.operators()):
-        if issubclass(operator.kind, _WITH_ACTIVATION) and operator.config is not None:
+        if operator.kind in _WITH_ACTIVATION and operator.config is not None:
             _split_activation(network, operator)
 
 
@@ -84,7 +85,7 @@ def _activation_operator(network: Network, operator: Operator, function: Any, sp
 def split_separable(network: Network) -> None:
     """SeparableConv becomes a depthwise and a pointwise convolution; the pointwise one keeps the name."""
     for operator in list(network.operators()):
-        if issubclass(operator.kind, _SEPARABLE):
+        if operator.kind in _SEPARABLE:
             _split_separable(network, operator)
 
 
@@ -148,6 +149,40 @@ def _pad_causally(network: Network, call: Call, kernel: Array, dilation: int) ->
     operator = Operator(name, keras.layers.ZeroPadding1D, {"name": name, "padding": (amount, 0)}, weights=[])
     network.insert_before(call, Call(operator, (source,), {}, [padded]))
     return padded
+
+
+def split_hard_sigmoids(network: Network) -> None:
+    """hard_sigmoid becomes x / 6 + 0.5, which folds into the weights before it, and a ReLU that stops at 1."""
+    for call in list(network.calls):
+        activation = read_activation(call)
+        if activation is None or activation.curve is not Curve.HARD_SIGMOID or len(call.inputs) != 1:
+            continue
+        scale_name = network.free_name(f"{call.operator.name}_scale")
+        scale = Operator(scale_name, keras.layers.Rescaling, {"name": scale_name, "scale": 1 / 6, "offset": 0.5}, weights=[])
+        scaled = Value(call.output.shape, call.output.dtype)
+        network.insert_before(call, Call(scale, (call.inputs[0],), {}, [scaled]))
+        name = call.operator.name
+        call.operator = Operator(name, keras.layers.ReLU, {"name": name, "max_value": 1.0}, weights=[])
+        call.args, call.kwargs = (scaled,), {}
+
+
+def split_many_inputs(network: Network) -> None:
+    """An Add or Multiply of n tensors becomes n - 1 of two tensors: each intermediate value then has a range of its own."""
+    for call in list(network.calls):
+        if call.operator.kind in (keras.layers.Add, keras.layers.Multiply) and len(call.inputs) > 2:
+            *first, last = keras.tree.flatten(call.args)
+            total = first[0]
+            for value in first[1:]:
+                name = network.free_name(f"{call.operator.name}_part")
+                partial = Value(_broadcast(total, value), value.dtype)
+                network.insert_before(call, Call(Operator(name, call.operator.kind, {"name": name}, []), ([total, value],), {}, [partial]))
+                total = partial
+            call.args, call.kwargs = ([total, last],), {}
+
+
+def _broadcast(left: Value, right: Value) -> tuple[int | None, ...]:
+    sizes = [[size or 1 for size in value.shape[1:]] for value in (left, right)]
+    return (None, *np.broadcast_shapes(*sizes))
 
 
 def split_averages(network: Network) -> None:

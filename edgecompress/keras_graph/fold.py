@@ -42,8 +42,9 @@ _SAME_BORDER = 1e-6
 def fold_affine(network: Network) -> None:
     """Fold until nothing moves any more, then turn what is left into depthwise convolutions."""
     folded: dict[Call, Affine] = {}
-    while any(_fold_one(network, call, folded) for call in list(network.calls)):
-        pass
+    changes = 1
+    while changes:
+        changes = sum(_fold_one(network, call, folded) for call in list(network.calls))
     for call in list(network.calls):
         _lower(network, call, folded.get(call))
 

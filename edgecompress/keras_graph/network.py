@@ -83,7 +83,7 @@ class Call:
 
     @property
     def inputs(self) -> list[Value]:
-        return [leaf for leaf in keras.tree.flatten((self.args, self.kwargs)) if isinstance(leaf, Value)]
+        return [*values_in(self.args), *values_in(self.kwargs)]
 
     @property
     def output(self) -> Value:
@@ -91,7 +91,8 @@ class Call:
 
     def substitute(self, old: Value, new: Value) -> None:
         """Read `new` wherever this call read `old`."""
-        self.args, self.kwargs = keras.tree.map_structure(lambda leaf: new if leaf is old else leaf, (self.args, self.kwargs))
+        if any(value is old for value in self.inputs):
+            self.args, self.kwargs = keras.tree.map_structure(lambda leaf: new if leaf is old else leaf, (self.args, self.kwargs))
 
 
 @dataclass(eq=False)
@@ -122,7 +123,7 @@ class Network:
 
     @property
     def outputs(self) -> list[Value]:
-        return [leaf for leaf in keras.tree.flatten(self.output_structure) if isinstance(leaf, Value)]
+        return list(values_in(self.output_structure))
 
     def consumers(self) -> dict[Value, list[Call]]:
         """Calls that read each value, once per call even if it reads the value twice."""
@@ -140,7 +141,7 @@ class Network:
         """The single call that reads `value`, unless the value is also an output of the model."""
         if any(value is output for output in self.outputs):
             return None
-        readers = [call for call in self.calls if any(leaf is value for leaf in call.inputs)]
+        readers = [call for call in self.calls if value in call.inputs]
         return readers[0] if len(readers) == 1 else None
 
     def replace_value(self, old: Value, new: Value) -> None:
@@ -173,6 +174,18 @@ class Network:
         if wish not in taken:
             return wish
         return next(name for number in range(1, len(taken) + 2) if (name := f"{wish}_{number}") not in taken)
+
+
+def values_in(structure: Any) -> Iterator[Value]:  # noqa: ANN401 - whatever a call takes
+    """The Values in nested lists, tuples and dicts, in order; passes ask this often, so it avoids the generic tree walk."""
+    if isinstance(structure, Value):
+        yield structure
+    elif isinstance(structure, list | tuple):
+        for item in structure:
+            yield from values_in(item)
+    elif isinstance(structure, dict):
+        for item in structure.values():
+            yield from values_in(item)
 
 
 def as_float64(array: Array) -> NDArray[np.float64]:

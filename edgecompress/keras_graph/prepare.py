@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgecompress.keras_graph.affine import read_affine
-from edgecompress.keras_graph.decompose import drop_training_only, split_activations, split_averages, split_separable
+from edgecompress.keras_graph.decompose import (
+    drop_training_only,
+    split_activations,
+    split_averages,
+    split_hard_sigmoids,
+    split_many_inputs,
+    split_separable,
+)
 from edgecompress.keras_graph.fold import fold_affine
 from edgecompress.keras_graph.network import Call, Network, NetworkInput, Value
 from edgecompress.keras_graph.rebuild import build_model
@@ -45,6 +52,8 @@ def prepare_network(model: Any) -> Network:  # noqa: ANN401
     split_separable(network)
     split_activations(network)
     split_averages(network)
+    split_hard_sigmoids(network)
+    split_many_inputs(network)
     _take_floats(network)
     fold_affine(network)
     return network

@@ -53,7 +53,7 @@ def _invoke(call: Call, instance: Any, tensors: dict[Value, Any]) -> list[Any]: 
         raise ModelError(f"{call.operator.describe()}: does not accept {shapes}: {str(error).splitlines()[0]}") from error
     if len(results) != len(call.outputs):
         raise ModelError(f"{call.operator.describe()}: gave {len(results)} tensors, {len(call.outputs)} expected")
-    return results
+    return list(results)
 
 
 def _set_weights(operator: Operator, instance: Any) -> None:  # noqa: ANN401

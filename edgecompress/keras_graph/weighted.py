@@ -16,8 +16,8 @@ WEIGHTED = (*_CONVOLUTIONS, *_DEPTHWISE, *_TRANSPOSED, keras.layers.Dense)
 
 
 def is_weighted(operator: Operator) -> bool:
-    """True for convolutions of every kind and dense layers with a plain kernel (no LoRA, not already quantized)."""
-    return issubclass(operator.kind, WEIGHTED) and operator.weights is not None and 1 <= len(operator.weights) <= 2
+    """True for convolutions of every kind and dense layers with a plain kernel (no LoRA, not already quantized, no user's subclass)."""
+    return operator.kind in WEIGHTED and operator.weights is not None and 1 <= len(operator.weights) <= 2
 
 
 def is_convolution(operator: Operator) -> bool:

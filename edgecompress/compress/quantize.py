@@ -1,0 +1,211 @@
+"""Quantization-aware training: a float Keras model in, the same model computing on the int8 grid out; and back to what is converted.
+
+    qat = quantization_aware(model)          train it with compile() and fit() as any model
+    view = export_view(qat)                  hand it to `convert(view, trained_ranges=True)`
+
+`docs/compression.md` has the table of which layers get ranges where; `placement` is that table as code.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecompress.compress.fake_quant import FLOAT_KINDS, INT8_KINDS, FakeQuant
+from edgecompress.compress.placement import RANGE_SUFFIX, place_ranges
+from edgecompress.compress.roles import Role, part_of
+from edgecompress.errors import ModelError, UnsupportedOpError
+from edgecompress.keras_graph.activations import Curve, read_activation
+from edgecompress.keras_graph.network import Call, Network, Operator, as_float32
+from edgecompress.keras_graph.prepare import prepare_network
+from edgecompress.keras_graph.rebuild import build_model
+from edgecompress.keras_graph.walk import read_network
+from edgecompress.keras_graph.weighted import is_weighted, kernel_of
+
+ANY_LAYER = "*"
+"""In `allow_float`: every layer."""
+
+# A kernel this much smaller or larger than a freshly initialised one gets a gain, so that the optimizer's steps keep their usual effect.
+_UNUSUAL_SIZE = 8.0
+
+
+@dataclass(frozen=True)
+class FloatLayer:
+    """A layer that has no int8 form.
+
+    Args:
+        kind: its Keras class.
+        way_out: what to do about it.
+    """
+
+    name: str
+    kind: str
+    way_out: str
+
+
+def quantization_aware(model: Any, *, allow_float: Sequence[str] = (), keep_zeros: bool = True) -> Any:  # noqa: ANN401 - keras.Model
+    """A trainable copy of `model` that rounds weights and activations as int8 inference will.
+
+    The model is prepared first (normalizations folded, dropout gone; see `keras_graph.prepare`). Ranges are learned from the first training
+    batches: train at least one, or call `observe_ranges`, before `export_view`.
+
+    Args:
+        allow_float: names of layers that may stay float; "*" allows any.
+        keep_zeros: weights that are exactly zero now (pruned ones) stay zero in training.
+
+    Raises:
+        UnsupportedOpError: layers that would stay float, each with a way out.
+        ModelError: the model cannot be read, or is quantization-aware already.
+    """
+    network = prepare_network(model)
+    if any(operator.kind is FakeQuant for operator in network.operators()):
+        raise ModelError(f"{network.name} is quantization-aware already", hint="go on training it with fit(), or export it")
+    refuse_float_layers(network, allow_float)
+    place_ranges(network)
+    _leave_caps_to_the_ranges(network)
+    for operator in network.operators():
+        if is_weighted(operator):
+            _round_kernel(operator, keep_zeros=keep_zeros)
+    return build_model(network)
+
+
+def export_view(model: Any) -> Any:  # noqa: ANN401
+    """The trained model as it is to be converted: plain float kernels, activation ranges as constants.
+
+    The converter derives the same int8 kernels from the float ones. Layers keep their names.
+
+    Raises:
+        ModelError: a range that never saw a batch, or a model without ranges.
+    """
+    network = read_network(model)
+    if not any(operator.kind is FakeQuant for operator in network.operators()):
+        raise ModelError(f"{network.name} has no trained ranges", hint="make it with quantization_aware() and train it first")
+    frozen = {operator: _freeze_range(network, operator) for operator in list(network.operators()) if operator.kind is FakeQuant}
+    for call in network.calls:
+        if call.operator in frozen:
+            call.operator, call.kwargs = frozen[call.operator], {}
+    for operator in network.operators():
+        if operator.kind in FLOAT_KINDS:
+            _restore_kernel(operator)
+    return build_model(network)
+
+
+def observe_ranges(model: Any, batches: Iterable[Any]) -> None:  # noqa: ANN401
+    """Let a quantization-aware model see batches without training it.
+
+    Args:
+        batches: what the model takes, without labels.
+    """
+    for batch in batches:
+        model(batch, training=True)
+
+
+def float_layers(model: Any) -> list[FloatLayer]:  # noqa: ANN401
+    """Layers of a float model that have no int8 form, in order."""
+    return _float_layers(prepare_network(model))
+
+
+def needs_calibration(model: Any) -> list[str]:  # noqa: ANN401
+    """Layers of several kernels (attention, unrolled recurrence) whose inner ranges only calibration data can show.
+
+    A quantization-aware model that has them is converted with calibration data as well; trained ranges win where both exist.
+    """
+    network = read_network(model)
+    ranged = [call for call in network.calls if call.operator.kind is not FakeQuant and call.operator.kind not in FLOAT_KINDS]
+    names = [call.operator.name for call in ranged if part_of(call).role in (Role.OPAQUE, Role.FLOAT)]
+    return list(dict.fromkeys(names))
+
+
+def refuse_float_layers(network: Network, allow_float: Sequence[str]) -> None:
+    """Raise UnsupportedOpError for layers that would stay float and are not allowed to."""
+    if ANY_LAYER in allow_float:
+        return
+    refused = [layer for layer in _float_layers(network) if layer.name not in allow_float]
+    if not refused:
+        return
+    named = ", ".join(f"{layer.name} ({layer.kind})" for layer in refused[:5])
+    more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+    raise UnsupportedOpError(
+        f"these layers would stay float: {named}{more}",
+        hint=f"{refused[0].name}: {refused[0].way_out}; or let it stay float with --allow-float {refused[0].name}",
+    )
+
+
+def _float_layers(network: Network) -> list[FloatLayer]:
+    found: dict[str, FloatLayer] = {}
+    for call in network.calls:
+        part = part_of(call)
+        if part.role is Role.FLOAT and any(value.is_float for value in call.outputs):
+            found.setdefault(call.operator.name, FloatLayer(call.operator.name, call.operator.kind.__name__, part.way_out))
+    return list(found.values())
+
+
+def _leave_caps_to_the_ranges(network: Network) -> None:
+    """A ReLU that stops at c, rounded on the range 0 to c, is a plain ReLU on that range: saturation is the cap, and the ReLU fuses."""
+    import keras
+
+    for call in network.calls:
+        activation = read_activation(call)
+        if activation is not None and activation.curve is Curve.CAPPED_RELU and activation.cap != 6.0:
+            name = call.operator.name
+            call.operator = Operator(name, keras.layers.ReLU, {"name": name}, weights=[])
+
+
+def _round_kernel(operator: Operator, *, keep_zeros: bool) -> None:
+    kernel = kernel_of(operator)
+    gain = _gain(kernel)
+    masked = keep_zeros and bool(np.any(kernel == 0)) and bool(np.any(kernel))
+    operator.kind = INT8_KINDS[operator.kind]
+    operator.config = {**(operator.config or {}), "kernel_gain": gain, "keep_zeros": masked}
+    mask = [as_float32(kernel != 0)] if masked else []
+    operator.weights = [as_float32(kernel / gain), *(operator.weights or [])[1:], *mask]
+
+
+def _gain(kernel: NDArray[Any]) -> float:
+    """A power of two that brings an unusually small or large kernel to the size of a fresh one (Glorot's uniform limit)."""
+    receptive = float(np.prod(kernel.shape[:-2])) if kernel.ndim > 2 else 1.0
+    usual = float(np.sqrt(6.0 / (receptive * (kernel.shape[-1] + kernel.shape[-2]))))
+    largest = float(np.max(np.abs(kernel), initial=0.0))
+    if largest == 0 or 1 / _UNUSUAL_SIZE <= largest / usual <= _UNUSUAL_SIZE:
+        return 1.0
+    return float(2.0 ** np.round(np.log2(largest / usual)))
+
+
+def _freeze_range(network: Network, operator: Operator) -> Operator:
+    config, weights = operator.config or {}, operator.weights or []
+    low, high = config["low"], config["high"]
+    if low is None or high is None:
+        ranges = weights[0]
+        if not np.all(ranges[:, 2] > 0):
+            layer = operator.name.removesuffix(RANGE_SUFFIX)
+            raise ModelError(
+                f"{layer}: its output range never saw a training batch",
+                hint="train the quantization-aware model with fit(), or show it data with observe_ranges()",
+            )
+        low, high = _range_of(ranges, operator.name)
+    return Operator(operator.name, FakeQuant, {"name": operator.name, "low": low, "high": high}, weights=[], source=operator.source)
+
+
+def _range_of(ranges: NDArray[Any], name: str) -> tuple[float, float]:
+    low, high = float(ranges[:, 0].min()), float(ranges[:, 1].max())
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise ModelError(
+            f"{name.removesuffix(RANGE_SUFFIX)}: its output range is {low} to {high}", hint="training diverged: lower the learning rate"
+        )
+    return (low, high) if high > low else (0.0, 1.0)
+
+
+def _restore_kernel(operator: Operator) -> None:
+    config, weights = dict(operator.config or {}), list(operator.weights or [])
+    gain, masked = config.pop("kernel_gain"), config.pop("keep_zeros")
+    if masked:
+        weights[0] = weights[0] * weights.pop()
+    operator.kind = FLOAT_KINDS[operator.kind]
+    operator.config, operator.weights = config, [as_float32(weights[0] * gain), *weights[1:]]
+
+
+def range_calls(network: Network) -> list[Call]:
+    """Every place of a range, for reports and tests."""
+    return [call for call in network.calls if call.operator.kind is FakeQuant]
