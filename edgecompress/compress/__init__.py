@@ -1,0 +1,17 @@
+"""From a float Keras model to a small .tflite, by a recipe.
+
+    load_keras        a .keras file, safely
+    load_data, Data   the user's train, validation and calibration data
+    compress          a recipe's steps, then conversion, and a report
+    evaluate_tflite   accuracy of a .tflite through LiteRT
+
+Importing this package does not import Keras. The passes, and the callback for a training loop of one's own, are in its modules:
+`from edgecompress.compress.prune import PruningCallback`.
+"""
+
+from edgecompress.compress.data import Data, load_data
+from edgecompress.compress.evaluate import evaluate_tflite
+from edgecompress.compress.load import load_keras
+from edgecompress.compress.run import CompressResult, compress
+
+__all__ = ["CompressResult", "Data", "compress", "evaluate_tflite", "load_data", "load_keras"]

@@ -1,0 +1,126 @@
+"""The closing step of a recipe: a model with trained ranges, or one to calibrate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from edgecompress.compress.data import Data
+from edgecompress.compress.score import Score, score_model
+from edgecompress.compress.train import fit
+from edgecompress.convert import Converter, Mode
+from edgecompress.errors import DataError, ModelError
+from edgecompress.progress import Progress, silent
+from edgecompress.recipe import QuantizeSettings
+
+if TYPE_CHECKING:
+    from keras import Model
+
+
+@dataclass(frozen=True)
+class QuantizeNote:
+    """What quantization did.
+
+    Attributes:
+        epochs, steps: of training with fake-quant; 0 for post-training quantization.
+        objective: where the loss came from.
+        prepared: normalizations were folded and layers split before the conversion; `remark` says why not.
+        before, after: score on the validation data in Keras; for QAT `after` includes the fake-quant.
+    """
+
+    method: Literal["qat", "ptq"]
+    mode: str
+    epochs: int
+    steps: int
+    objective: str
+    prepared: bool
+    remark: str
+    before: Score | None
+    after: Score | None
+
+
+def quantize(model: Model, settings: QuantizeSettings, data: Data, *, progress: Progress = silent) -> tuple[Model, QuantizeNote]:
+    """A model ready for `convert_quantized`, and what was done; `model` is not changed.
+
+    Raises:
+        UnsupportedOpError: QAT would leave a layer in float; the layer is named.
+        DataError: QAT without training data.
+    """
+    return _train_aware(model, settings, data, progress) if settings.method == "qat" else _prepare(model, settings, data)
+
+
+def convert_quantized(model: Model, settings: QuantizeSettings, data: Data, converter: Converter) -> bytes:
+    """The .tflite of a model that came from `quantize` with the same settings.
+
+    Raises:
+        DataError: ranges must be measured, and there are no calibration or training inputs.
+        UnsupportedOpError: a layer stays float; the layer is named.
+        ToolError: the converter failed.
+    """
+    mode, calibration = Mode(settings.mode), data.calibration_inputs
+    if settings.method == "qat":
+        from edgecompress.compress.quantize import export_view
+
+        # Calibration fills in the few ranges that no fake-quant sets; trained ones win.
+        return converter.convert(export_view(model), mode, calibration=calibration, trained_ranges=True, allow_float=settings.allow_float)
+    if mode.is_integer and calibration is None:
+        raise DataError(
+            f"quantize: mode {mode.value} measures ranges on calibration data, and the data has neither calibration nor train",
+            hint="return calibration=x, about 100 to 500 typical inputs, from the data function",
+        )
+    return converter.convert(model, mode, calibration=calibration, allow_float=settings.allow_float)
+
+
+def _train_aware(model: Model, settings: QuantizeSettings, data: Data, progress: Progress) -> tuple[Model, QuantizeNote]:
+    from edgecompress.compress.quantize import quantization_aware
+
+    aware = quantization_aware(model, allow_float=settings.allow_float, keep_zeros=True)
+    steps, objective = 0, "none: not trained"
+    if settings.epochs:
+        trained = fit(
+            aware,
+            data,
+            objective_of=model,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            stage="train quantization-aware",
+            progress=progress,
+        )
+        steps, objective = trained.steps, trained.objective
+    return aware, QuantizeNote(
+        method="qat",
+        mode=settings.mode,
+        epochs=settings.epochs,
+        steps=steps,
+        objective=objective,
+        prepared=True,
+        remark="",
+        before=score_model(model, data),
+        after=score_model(aware, data),
+    )
+
+
+def _prepare(model: Model, settings: QuantizeSettings, data: Data) -> tuple[Model, QuantizeNote]:
+    """Fold what can be folded: an input that is rescaled inside the model gets the scale of its real values that way."""
+    from edgecompress.keras_graph.prepare import prepare
+
+    prepared, remark = model, ""
+    if Mode(settings.mode).is_integer:
+        try:
+            prepared = prepare(model)
+        except ModelError as e:
+            # The converter folds most of it by itself, and reads more kinds of model.
+            remark = f"converted as it is: {e.message}"
+    score = score_model(model, data)
+    return prepared, QuantizeNote(
+        method="ptq",
+        mode=settings.mode,
+        epochs=0,
+        steps=0,
+        objective="none: not trained",
+        prepared=prepared is not model,
+        remark=remark,
+        before=score,
+        after=score if prepared is model else score_model(prepared, data),
+    )
