@@ -30,6 +30,7 @@ FLOOR_OF = {
     "codegen": 2,
     "build": 2,
     "device": 2,
+    "demo": 2,
     "pipeline": 3,
     "report": 3,
     "doctor": 3,
@@ -39,11 +40,13 @@ FLOOR_OF = {
 
 NEIGHBOURS_ALLOWED = {
     ("compress", "keras_graph"),  # compression passes stand on the graph rewrite
+    ("compress", "convert"),  # a recipe ends in a conversion, and a score is that of the converted file
+    ("demo", "compress"),  # the demo's float model is trained as the passes train
 }
 """Rooms of floors 2 and 3 that may use a neighbour; the rooms of floors 0 and 1 are nouns and may use each other."""
 
 HEAVY = {"tensorflow", "keras", "ai_edge_litert", "tflite_micro", "unicorn", "serial", "sklearn", "elftools", "ziglang"}
-KERAS_ROOMS = {"keras_graph", "compress", "convert"}
+KERAS_ROOMS = {"keras_graph", "compress", "convert", "demo"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -65,7 +65,7 @@ class ProgressDisplay:
         if self._bars is not None:
             self._bars.stop()
 
-    def __call__(self, stage: str, done: int = 0, total: int | None = None) -> None:
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
         if stage != self._stage:
             self._end_stage(failed=False)
             self._begin_stage(stage)
