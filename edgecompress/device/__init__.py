@@ -1,6 +1,65 @@
-"""Devices: what every one of them can do is `Device`; each way to reach one has its own module and one `open_...` function."""
+"""Devices: what every one of them can do is `Device`; each way to reach one has its own module and one `open_...` function.
 
-from edgecompress.device.emulator import EmulatedDevice, open_emulator
+    open_emulator(firmware, target)     a core in this process: exact instructions
+    open_qemu(firmware, target)         a machine with a UART: instructions through the serial code
+    open_serial(url, baud=...)          a board with our firmware: microseconds
+    open_mlperf(url, baud=...)          a board with any firmware that speaks MLPerf Tiny's protocol (not a `Device`: it says less)
+    open_host(model_bytes)              this computer, through LiteRT: microseconds
+
+The functions are loaded when they are used: pyserial, unicorn and LiteRT stay out of `import edgecompress`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from edgecompress.device.interface import Device, DeviceModel, check_inputs, device_model
 
-__all__ = ["Device", "DeviceModel", "EmulatedDevice", "check_inputs", "device_model", "open_emulator"]
+if TYPE_CHECKING:
+    from edgecompress.device.emulator import open_emulator
+    from edgecompress.device.host import HostDevice, Kernels, open_host
+    from edgecompress.device.mlperf import MlperfDevice, MlperfProfile, MlperfRun, open_mlperf
+    from edgecompress.device.qemu import QemuDevice, open_qemu
+    from edgecompress.device.serial import SerialDevice, open_serial
+
+_MODULE_OF = {
+    "open_emulator": "emulator",
+    "HostDevice": "host",
+    "Kernels": "host",
+    "open_host": "host",
+    "MlperfDevice": "mlperf",
+    "MlperfProfile": "mlperf",
+    "MlperfRun": "mlperf",
+    "open_mlperf": "mlperf",
+    "QemuDevice": "qemu",
+    "open_qemu": "qemu",
+    "SerialDevice": "serial",
+    "open_serial": "serial",
+}
+
+__all__ = [
+    "Device",
+    "DeviceModel",
+    "HostDevice",
+    "Kernels",
+    "MlperfDevice",
+    "MlperfProfile",
+    "MlperfRun",
+    "QemuDevice",
+    "SerialDevice",
+    "check_inputs",
+    "device_model",
+    "open_emulator",
+    "open_host",
+    "open_mlperf",
+    "open_qemu",
+    "open_serial",
+]
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)

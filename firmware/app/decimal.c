@@ -97,13 +97,15 @@ int8_t decimal_quantize(uint32_t value_bits, uint32_t scale_bits, int32_t zero_p
 
 int64_t decimal_fixed24(int32_t q, uint32_t scale_bits) {
     const binary scale = magnitude(scale_bits);
-    const int64_t product = (int64_t)q * (int64_t)scale.mantissa; /* below 2^33 */
+    const uint64_t product = (uint64_t)(q < 0 ? -q : q) * scale.mantissa; /* below 2^33 */
     const int shift = scale.exponent + 24;
+    uint64_t fixed;
     if (shift > 29) {
-        return product < 0 ? -(INT64_C(1) << 62) : product ? INT64_C(1) << 62 : 0;
+        fixed = product ? UINT64_C(1) << 62 : 0;
+    } else if (shift >= 0) {
+        fixed = product << shift;
+    } else {
+        fixed = shift > -64 ? product >> -shift : 0;
     }
-    if (shift >= 0) {
-        return product * (INT64_C(1) << shift);
-    }
-    return shift < -40 ? 0 : product / (INT64_C(1) << -shift);
+    return q < 0 ? -(int64_t)fixed : (int64_t)fixed;
 }

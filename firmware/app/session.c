@@ -61,14 +61,15 @@ static void restore_inputs(void) {
     }
 }
 
-static int do_nothing(void *arena) {
+/* One instruction, which returns: what is left of a reading when it is taken off. The results are not looked at. */
+__attribute__((naked)) static int do_nothing(void *arena) {
     (void)arena;
-    return EC_OK;
+    __asm__ volatile("bx lr");
 }
 
-static int do_no_step(void *arena, int step) {
+__attribute__((naked)) static int do_no_step(void *arena, int step) {
     (void)arena, (void)step;
-    return EC_OK;
+    __asm__ volatile("bx lr");
 }
 
 /* Not inlined, so that the readings around invoke and around nothing are the same instructions. */

@@ -20,7 +20,7 @@ bool session_ready(void);
 /* Ticks of one invoke, as ec_port_ticks counts them (the reading costs session_overhead ticks of these). EC_OK or an ec_status. */
 int session_run(uint64_t *ticks);
 
-/* The same reading around a function that does nothing, called like invoke and like step. */
+/* The same reading around a function of one instruction, its return, called like invoke and like step. */
 void session_overhead(uint64_t *invoke_ticks, uint64_t *step_ticks);
 
 /* Ticks of steps [first, first + count) within one whole inference. */
