@@ -61,14 +61,14 @@ static void restore_inputs(void) {
     }
 }
 
-/* One instruction, which returns: what is left of a reading when it is taken off. The results are not looked at. */
-__attribute__((naked)) static int do_nothing(void *arena) {
-    (void)arena;
+#define UNUSED __attribute__((unused))
+
+/* One instruction, which returns: what is left of a reading when it is taken off. Nobody looks at the results. */
+__attribute__((naked)) static int do_nothing(void *arena UNUSED) {
     __asm__ volatile("bx lr");
 }
 
-__attribute__((naked)) static int do_no_step(void *arena, int step) {
-    (void)arena, (void)step;
+__attribute__((naked)) static int do_no_step(void *arena UNUSED, int step UNUSED) {
     __asm__ volatile("bx lr");
 }
 
