@@ -1,7 +1,7 @@
 """Keras layers that compute in float on the int8 grid: activation ranges that follow the data, and layers with int8 kernels.
 
 Activations: `q = round(x / scale) + zero_point` on 256 steps between a low and a high that always include 0: moving averages of the
-batches' extremes. Kernels: `q = round(w / scale)` in [-127, 127], one `scale = max|w| / 127` per output channel, which is what the converter takes.
+batches' extremes. Kernels: `q = round(w / scale)` in [-127, 127] with one `scale = max|w| / 127` per output channel, as in the .tflite.
 Gradients pass through the rounding and stop outside the range.
 """
 
