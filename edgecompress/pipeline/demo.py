@@ -10,7 +10,6 @@ Everything is left in one folder:
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 from edgecompress.artifact import Engine
 from edgecompress.errors import MismatchError
 from edgecompress.files import write_bytes, write_text
+from edgecompress.pipeline.compress import check_writable, save_keras, write_result
 from edgecompress.pipeline.firmware import LOCAL, build, generate
 from edgecompress.pipeline.measure import measure
 from edgecompress.pipeline.samples import quantize_samples
@@ -27,14 +27,24 @@ from edgecompress.pipeline.sources import load_model
 from edgecompress.pipeline.verify import VerifyReport, verify_loaded
 from edgecompress.profile import Accuracy, Profile, write_profile
 from edgecompress.progress import Progress, silent
+from edgecompress.recipe import PruneSettings, QuantizeSettings, Recipe
 
 if TYPE_CHECKING:
-    from edgecompress.compress import CompressResult, Data
+    from keras import Model
+
+    from edgecompress.compress import Data
+    from edgecompress.convert import Converter
+    from edgecompress.demo.data import Digits
 
 CORES = ("cortex-m0plus", "cortex-m4", "cortex-m7")
-SPARSITY = 0.8
-SEED = 0
 VERIFIED_INPUTS = 16
+# Fixed before the first training and never chosen by a result.
+SEED = 0
+
+INT8 = Recipe(step=(QuantizeSettings(method="qat", epochs=3),), seed=SEED)
+PRUNED_INT8 = Recipe(
+    step=(PruneSettings(sparsity=0.8, schedule="polynomial", epochs=8), QuantizeSettings(method="qat", epochs=3)), seed=SEED
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,120 @@ class DemoResult:
     held_out: int
 
 
-def gzip_bytes(data: bytes) -> int:
-    """Size after gzip, level 9, without a time stamp."""
-    return len(gzip.compress(data, 9, mtime=0))
+def demo(output: Path, *, progress: Progress = silent) -> DemoResult:
+    """Train, prune, quantize, convert, verify, generate, build and measure; leave all of it in `output`.
+
+    Raises:
+        DataError: scikit-learn, which holds the images, is not installed.
+        OutputError: the folder cannot be written; known before any training.
+        MismatchError: the generated C does not give the bytes of TensorFlow Lite Micro.
+
+    Example:
+        >>> demo(Path("edgecompress-demo")).variants[2].accuracy  # doctest: +SKIP
+    """
+    check_writable(output)
+    from edgecompress.compress import Data
+    from edgecompress.convert import Converter
+    from edgecompress.demo.data import load_digits
+
+    digits = load_digits()
+    data = Data(train=(digits.train_x, digits.train_y), calibration=digits.calibration_x)
+    with Converter() as converter:
+        trained, float_variant = _train(output / "float", digits, data, converter, progress)
+        variants = [float_variant]
+        for name, recipe, targets in (("int8", INT8, (*CORES, LOCAL)), ("pruned_int8", PRUNED_INT8, CORES)):
+            path = _compress(trained, recipe, data, output / name, converter, progress)
+            variants.append(_prove(name, path, digits, targets, progress))
+    summary = output / "summary.json"
+    write_text(summary, json.dumps({v.name: _summary(v, output) for v in variants}, indent=1) + "\n")
+    return DemoResult(output, summary, tuple(variants), len(digits.held_out_x))
+
+
+def _train(folder: Path, digits: Digits, data: Data, converter: Converter, progress: Progress) -> tuple[Model, Variant]:
+    """The float model, and its .tflite."""
+    from edgecompress.convert import Mode
+    from edgecompress.demo.model import train_float
+
+    model = train_float(data, seed=SEED, progress=progress)
+    save_keras(model, folder / "model.keras")
+    path = folder / "model.tflite"
+    write_bytes(path, converter.convert(model, Mode.FLOAT32))
+    return model, _variant("float", path, digits, {}, None)
+
+
+def _compress(model: Model, recipe: Recipe, data: Data, folder: Path, converter: Converter, progress: Progress) -> Path:
+    """The recipe's .tflite in `folder`."""
+    from edgecompress.compress import compress
+
+    return write_result(compress(model, recipe, data, progress=progress, converter=converter), recipe, folder, "model").model
+
+
+def _prove(name: str, model: Path, digits: Digits, targets: tuple[str, ...], progress: Progress) -> Variant:
+    """Verify, generate, build and measure one int8 model."""
+    folder = model.parent
+    identifier = f"digits_{name}"
+    loaded = load_model(model, name=identifier)
+    samples = quantize_samples(loaded.graph, digits.held_out_x[:VERIFIED_INPUTS], source="held-out images")
+    verified = verify_loaded(loaded, samples.inputs, source=samples.source, keras=folder / "fake_quant.keras", progress=progress)
+    if not verified.ok:
+        worst = next(rung for rung in verified.rungs if not rung.ok)
+        raise MismatchError(f"{name}: {worst.name} and {worst.reference} differ in {worst.mismatched_bytes} bytes")
+    for engine in (Engine.TFLM, Engine.AOT):
+        progress(f"{name}: generate", 0, None)
+        generate(model, engine=engine, output=folder / "generated" / engine.value, name=identifier)
+    variant = _variant(name, model, digits, {}, verified)
+    accuracy = Accuracy(value=variant.accuracy, metric="accuracy", set="scikit-learn digits, held out", n=len(digits.held_out_x))
+    profiles = {}
+    for done, target in enumerate(targets):
+        progress(f"{name}: build and measure", done, len(targets))
+        profiles[target] = _measure(target, model, identifier, accuracy)
+    progress(f"{name}: build and measure", len(targets), len(targets))
+    return _variant(name, model, digits, profiles, verified, accuracy=variant.accuracy)
+
+
+def _measure(target: str, model: Path, identifier: str, accuracy: Accuracy) -> tuple[Path, Profile]:
+    """Firmware and profile of one model on one target, left beside the model."""
+    folder = model.parent
+    commands = [f"edgecompress measure {target} {model.name} -o profiles/{target}.json"]
+    measured = model
+    if target != LOCAL:
+        built = build(target, model, output=folder / "firmware" / target, name=identifier)
+        commands = [
+            f"edgecompress build {target} {model.name} -o firmware/{target}",
+            f"edgecompress measure {target} firmware/{target}/firmware.elf -o profiles/{target}.json",
+        ]
+        measured = built.elf
+    profile = measure(target, measured, reference=model, commands=commands, accuracy=accuracy)
+    path = folder / "profiles" / f"{target}.json"
+    write_profile(profile, path)
+    return path, profile
+
+
+def _variant(
+    name: str,
+    model: Path,
+    digits: Digits,
+    profiles: Mapping[str, tuple[Path, Profile]],
+    verified: VerifyReport | None,
+    *,
+    accuracy: float | None = None,
+) -> Variant:
+    """A variant with its sizes, and its accuracy unless that is known already."""
+    from edgecompress.compress import evaluate_tflite
+    from edgecompress.compress.report import gzip_size
+
+    data = model.read_bytes()
+    if accuracy is None:
+        accuracy = evaluate_tflite(data, digits.held_out_x, digits.held_out_y)
+    return Variant(name, model, accuracy, len(data), gzip_size(data), profiles, verified)
+
+
+def _summary(variant: Variant, output: Path) -> dict[str, object]:
+    """The variant's entry in summary.json; paths are relative to the folder that holds it."""
+    return {
+        "accuracy": variant.accuracy,
+        "tflite_bytes": variant.tflite_bytes,
+        "gzip_bytes": variant.gzip_bytes,
+        "model": str(variant.model.relative_to(output)),
+        "profiles": {target: str(path.relative_to(output)) for target, (path, _) in variant.profiles.items()},
+    }

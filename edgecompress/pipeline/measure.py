@@ -44,6 +44,7 @@ def measure(
     warmup: int | None = None,
     toolchain: str = "zig",
     parity_inputs: int = 3,
+    reference: Path | None = None,
     commands: Sequence[str] = (),
     accuracy: Accuracy | None = None,
     tags: Sequence[str] = (),
@@ -55,6 +56,7 @@ def measure(
         model: a .tflite or a firmware.elf; None for what a device on `port` runs.
         runs, warmup: timed and untimed inferences; defaults differ for counted instructions and read clocks.
         parity_inputs: how many generated inputs (seeds 1, 2, ...) are compared with the reference kernels; 0 skips it.
+        reference: the .tflite behind a firmware.elf, so that its outputs can be compared as well.
         commands: how this measurement was asked for, kept in the profile.
 
     Raises:
@@ -67,9 +69,10 @@ def measure(
     if target == LOCAL:
         profile = _measure_host(load_model(require_model(model, target)), engine, runs, warmup, parity_inputs)
     else:
-        reference = load_model(model) if model is not None and not is_firmware(model) else None
+        source = reference or (model if model is not None and not is_firmware(model) else None)
+        known = None if source is None else load_model(source)
         with open_target(target, model, engine=engine, port=port, toolchain=toolchain) as opened:
-            profile = _measure_device(target, opened, reference, runs, warmup, parity_inputs)
+            profile = _measure_device(target, opened, known, runs, warmup, parity_inputs)
     return profile.model_copy(
         update={
             "accuracy": accuracy,

@@ -54,8 +54,10 @@ def element_difference(model: LoadedModel, index: int, want: bytes, have: bytes)
     if left.size != right.size:
         return np.full(max(left.size, right.size), 1, np.int64)
     if np.issubdtype(dtype, np.floating):
-        return (left.view(np.uint8) != right.view(np.uint8)).reshape(left.size, -1).any(axis=1).astype(np.int64)
-    return np.abs(left.astype(np.int64) - right.astype(np.int64))
+        same = np.frombuffer(want, np.uint8) == np.frombuffer(have, np.uint8)
+        return (~same.reshape(left.size, -1).all(axis=1)).astype(np.int64)
+    difference: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = np.abs(left.astype(np.int64) - right.astype(np.int64))
+    return difference
 
 
 def check_parity(run: Runner, model: LoadedModel, inputs: Sequence[Sequence[bytes]]) -> Parity | None:

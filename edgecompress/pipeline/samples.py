@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,16 +63,23 @@ def quantize_samples(graph: Graph, reals: NDArray[np.float32], *, source: str) -
             f"{source}: samples have shape {list(reals.shape[1:])}; input {tensor.name} takes {list(tensor.shape[1:])}",
             hint="give data of the shape that the model was trained on",
         )
-    return Samples(tuple((_as_bytes(sample, tensor),) for sample in reals), source, reals)
+    return Samples(tuple((as_raw(sample, tensor),) for sample in reals), source, reals)
 
 
-def _as_bytes(sample: NDArray[np.float32], tensor: Tensor) -> bytes:
-    """One sample in the tensor's type; integers are quantized, halves to even as numpy's and TensorFlow's `round`."""
-    if tensor.dtype is DType.FLOAT32:
-        return np.ascontiguousarray(sample, np.float32).tobytes()
-    info = np.iinfo(NUMPY_TYPES[tensor.dtype])
-    counts = np.round(sample / np.float32(tensor.scale)) + tensor.zero_point
-    return np.clip(counts, info.min, info.max).astype(NUMPY_TYPES[tensor.dtype]).tobytes()
+def as_raw(reals: NDArray[np.float32], tensor: Tensor) -> bytes:
+    """Real values as the tensor's bytes; integers are quantized, halves to even as numpy's and TensorFlow's `round`."""
+    if tensor.quantization is None:
+        return bytes(np.ascontiguousarray(reals, NUMPY_TYPES[tensor.dtype]).data)
+    signed = tensor.dtype is not DType.UINT8
+    low, high = (-(1 << tensor.dtype.bits - 1), (1 << tensor.dtype.bits - 1) - 1) if signed else (0, 255)
+    counts = np.round(reals / np.float32(tensor.scale)) + tensor.zero_point
+    return bytes(np.ascontiguousarray(np.clip(counts, low, high).astype(NUMPY_TYPES[tensor.dtype])).data)
+
+
+def as_reals(raw: bytes, tensor: Tensor) -> NDArray[np.float32]:
+    """The tensor's bytes as real values of its shape."""
+    counts = np.frombuffer(raw, NUMPY_TYPES[tensor.dtype]).reshape(tensor.shape).astype(np.float32)
+    return counts if tensor.quantization is None else (counts - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
 
 
 def _load_array(data: str) -> NDArray[np.float32]:
@@ -81,7 +87,10 @@ def _load_array(data: str) -> NDArray[np.float32]:
     if ".py:" in data:
         from edgecompress.compress.data import load_data
 
-        return _checked(load_data(data).validation_inputs, data)
+        inputs = load_data(data).validation_inputs
+        if not isinstance(inputs, np.ndarray):
+            raise DataError(f"{data}: gives several inputs a sample; data sets feed models of one", hint="leave --data out")
+        return _checked(inputs, data)
     path = Path(data) if data.endswith(".npy") else resource_dir("calibration_data") / data / "samples.npy"
     try:
         # Pickled arrays run code; a .npy of numbers needs none.
@@ -91,8 +100,7 @@ def _load_array(data: str) -> NDArray[np.float32]:
         raise DataError(f"{data}: cannot be read as samples: {e}", hint=hint) from e
 
 
-def _checked(array: Sequence[float] | NDArray[np.generic], data: str) -> NDArray[np.float32]:
-    reals = np.asarray(array)
+def _checked(reals: NDArray[np.generic], data: str) -> NDArray[np.float32]:
     if reals.ndim < 2 or not len(reals) or not np.issubdtype(reals.dtype, np.number):
         raise DataError(f"{data}: expected numbers of shape [samples, ...], came {list(reals.shape)} of {reals.dtype}")
     if not np.isfinite(reals).all():

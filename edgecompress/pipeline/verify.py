@@ -19,13 +19,12 @@ from enum import Enum
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgecompress.device.interpreters import NUMPY_TYPES, LiteRtReference, TflmHost, Trace, tflm_available
+from edgecompress.device.interpreters import LiteRtReference, TflmHost, Trace, tflm_available
 from edgecompress.errors import ToolError
 from edgecompress.graph import Graph, Op
 from edgecompress.pipeline.reference import element_difference
-from edgecompress.pipeline.samples import load_samples
+from edgecompress.pipeline.samples import as_raw, as_reals, load_samples
 from edgecompress.pipeline.sources import LoadedModel, load_model
 from edgecompress.progress import Progress, silent
 
@@ -67,6 +66,11 @@ class Rung:
     cause: str = ""
     note: str = ""
 
+    @property
+    def ok(self) -> bool:
+        """False when bytes differ that must not."""
+        return self.status is not Status.DIFFERS
+
 
 @dataclass(frozen=True)
 class VerifyReport:
@@ -79,7 +83,7 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        return all(rung.status is not Status.DIFFERS for rung in self.rungs)
+        return all(rung.ok for rung in self.rungs)
 
 
 Tracer = Callable[[Sequence[bytes]], Trace]
@@ -212,12 +216,12 @@ def _keras_rung(ladder: _Ladder, keras: Path | None, litert_outputs: Sequence[li
     if keras is None:
         note = "give --keras DIR/fake_quant.keras, which compress leaves beside a .tflite that was trained quantization-aware"
         return Rung(name, reference, Status.MISSING, note=note)
-    from edgecompress.compress import predict_outputs
+    from edgecompress.compress.predict import predict_outputs
 
     graph = ladder.model.graph
-    reals = [[_dequantized(graph, i, raw) for i, raw in zip(graph.inputs, sample, strict=True)] for sample in ladder.samples]
+    reals = [[as_reals(raw, graph.tensor(i)) for i, raw in zip(graph.inputs, sample, strict=True)] for sample in ladder.samples]
     outputs = predict_outputs(keras, reals)
-    counts = [[_quantized(graph, i, out) for i, out in zip(graph.outputs, row, strict=True)] for row in outputs]
+    counts = [[as_raw(out, graph.tensor(i)) for i, out in zip(graph.outputs, row, strict=True)] for row in outputs]
     rung = ladder.compare(name, counts, reference, litert_outputs)
     if rung.status is Status.EQUAL:
         return rung
@@ -257,20 +261,3 @@ def _numpy_tracer(model: LoadedModel) -> Tracer:
     from edgecompress.numerics.reference import run_reference
 
     return lambda sample: run_reference(model.graph, as_arrays(model.graph, sample))
-
-
-def _dequantized(graph: Graph, index: int, raw: bytes) -> NDArray[np.float32]:
-    tensor = graph.tensor(index)
-    counts = np.frombuffer(raw, NUMPY_TYPES[tensor.dtype]).reshape(tensor.shape)
-    if tensor.quantization is None:
-        return counts.astype(np.float32)
-    return (counts.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
-
-
-def _quantized(graph: Graph, index: int, reals: NDArray[np.float32]) -> bytes:
-    tensor = graph.tensor(index)
-    dtype = NUMPY_TYPES[tensor.dtype]
-    if tensor.quantization is None:
-        return np.ascontiguousarray(reals, dtype).tobytes()
-    info = np.iinfo(dtype)
-    return np.clip(np.round(reals / np.float32(tensor.scale)) + tensor.zero_point, info.min, info.max).astype(dtype).tobytes()

@@ -1,0 +1,129 @@
+"""A .keras file, a recipe and data in; model.tflite and report.json out."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecompress.errors import OutputError
+from edgecompress.files import replacing, write_bytes, write_text
+from edgecompress.progress import Progress, silent
+from edgecompress.recipe import DEFAULT_RECIPE, QuantizeSettings, Recipe, read_recipe
+
+if TYPE_CHECKING:
+    from edgecompress.compress import CompressResult
+
+FAKE_QUANT = "fake_quant.keras"
+
+
+@dataclass(frozen=True)
+class CompressSummary:
+    """What was written, and what became of the model.
+
+    Attributes:
+        fake_quant: the Keras model just before conversion, for `verify --keras`; None unless it was trained quantization-aware.
+        metric: of `before` (the Keras model that came in) and `after` (the .tflite), on the validation data; None when its labels
+            allow none.
+    """
+
+    model: Path
+    report: Path
+    fake_quant: Path | None
+    tflite_bytes: int
+    gzip_bytes: int
+    metric: str | None
+    before: float | None
+    after: float | None
+
+
+def compress(
+    model: Path,
+    *,
+    data: str,
+    output: Path,
+    recipe: Path | None = None,
+    name: str | None = None,
+    allow_float: tuple[str, ...] = (),
+    progress: Progress = silent,
+) -> CompressSummary:
+    """Compress a Keras model by a recipe and write it as a .tflite.
+
+    Args:
+        model: a .keras file; it is loaded in safe mode.
+        data: FILE.py:FUNCTION, a function that returns train, validation and calibration data. It runs with the user's rights.
+        output: the folder for NAME.tflite, report.json and, after quantization-aware training, fake_quant.keras.
+        recipe: ordered steps in TOML; post-training int8 when None.
+        name: of the .tflite, "model" when None.
+        allow_float: layers that may stay float, besides those of the recipe.
+
+    Raises:
+        ModelError, RecipeError, DataError: the input is wrong.
+        OutputError: the folder cannot be written; known before any training.
+
+    Example:
+        >>> compress(Path("kws.keras"), data="data.py:load", output=Path("kws"))  # doctest: +SKIP
+    """
+    steps = _with_allowed(DEFAULT_RECIPE if recipe is None else read_recipe(recipe), allow_float)
+    check_writable(output)
+    from edgecompress.compress import compress as apply_recipe
+    from edgecompress.compress import load_data, load_keras
+
+    progress("load", 0, None)
+    result = apply_recipe(load_keras(model), steps, load_data(data), progress=progress)
+    return write_result(result, steps, output, name or "model")
+
+
+def write_result(result: CompressResult, recipe: Recipe, output: Path, name: str) -> CompressSummary:
+    """Write what a compression gave into the folder `output`."""
+    model, report = output / f"{name}.tflite", output / "report.json"
+    fake_quant = output / FAKE_QUANT if recipe.quantize.method == "qat" else None
+    write_bytes(model, result.model_bytes)
+    write_text(report, json.dumps(result.report, indent=1) + "\n")
+    if fake_quant is not None:
+        save_keras(result.keras_model, fake_quant)
+    score = result.report["score"] or {}
+    return CompressSummary(
+        model=model,
+        report=report,
+        fake_quant=fake_quant,
+        tflite_bytes=result.report["tflite_bytes"],
+        gzip_bytes=result.report["gzip_bytes"],
+        metric=score.get("metric"),
+        before=score.get("keras"),
+        after=score.get("tflite"),
+    )
+
+
+def save_keras(model: object, path: Path) -> None:
+    """Write a Keras model as `path`, whole or not at all."""
+    with replacing(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        # Keras wants the ending .keras, which a temporary name beside `path` does not have.
+        saved = Path(folder) / "model.keras"
+        model.save(saved)  # type: ignore[attr-defined]  # Keras ships without types
+        saved.replace(temporary)
+
+
+def check_writable(folder: Path) -> None:
+    """Fail now rather than after an hour of training.
+
+    Raises:
+        OutputError: no file can be made in `folder`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as e:
+        raise OutputError(f"{folder}: cannot be written: {e.strerror}", hint="choose a folder that you may write to with -o") from e
+
+
+def _with_allowed(recipe: Recipe, allow_float: tuple[str, ...]) -> Recipe:
+    """The recipe, its quantize step allowing these layers as well."""
+    if not allow_float:
+        return recipe
+    quantize = recipe.quantize.model_copy(update={"allow_float": recipe.quantize.allow_float + allow_float})
+    steps = tuple(step for step in recipe.step if not isinstance(step, QuantizeSettings))
+    return recipe.model_copy(update={"step": (*steps, quantize)})
