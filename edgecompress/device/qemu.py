@@ -31,7 +31,6 @@ from edgecompress.target import QemuLink, Target
 PROGRAM = "qemu-system-arm"
 # From exec to the first reply; measured 0.2 s, more on a busy machine.
 START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 5.0
 # QEMU's socket has no baud rate; pyserial wants a number.
 _ANY_BAUD = 115200
 _LAST_LINES = 5
@@ -106,12 +105,8 @@ class Machine:
     def stop(self) -> None:
         """End the process; may be called twice."""
         atexit.unregister(self.stop)
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()  # it holds nothing that is worth an orderly end, which takes 0.3 s
+        self._process.wait()
         shutil.rmtree(self._log.parent, ignore_errors=True)
 
 

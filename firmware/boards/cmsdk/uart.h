@@ -19,6 +19,7 @@ static inline void cmsdk_uart_init(cmsdk_uart *uart, uint32_t clock_hz, uint32_t
     uart->control = 0;
     uart->divisor = (clock_hz + baud / 2) / baud;
     uart->control = CMSDK_UART_TX_ENABLE | CMSDK_UART_RX_ENABLE;
+    (void)uart->data; /* an old byte; and QEMU looks for new ones only after a read */
 }
 
 static inline int cmsdk_uart_try_getc(cmsdk_uart *uart) {
