@@ -36,7 +36,7 @@ WARNINGS = tuple(
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 RUN_TIMEOUT_S = 120
 
-_NUMPY = {DType.INT8: np.int8, DType.UINT8: np.uint8, DType.INT16: np.int16, DType.INT32: np.int32}
+_NUMPY = {DType.INT8: np.int8, DType.UINT8: np.uint8, DType.INT16: np.int16, DType.INT32: np.int32, DType.BOOL: np.bool_}
 
 
 @dataclass(frozen=True)

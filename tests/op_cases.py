@@ -49,6 +49,10 @@ class OpCases:
         """A float32 scale, log-uniform in [low, high]."""
         return float(np.float32(np.exp(self.rng.uniform(np.log(low), np.log(high)))))
 
+    def ratio(self, low: float = 0.3, high: float = 4, smallest: float = 1e-4, largest: float = 1e8) -> float:
+        """A float32 factor: mostly in [low, high], now and then down to `smallest` or up to `largest`."""
+        return self.scale(*self.pick((low, high), (low, high), (low, high), (low, high), (smallest, low), (high, largest)))
+
     def zero_point(self) -> int:
         """An int8 zero point, often at an end of the range."""
         return self.pick(-128, 127, 0, int(self.rng.integers(-128, 128)))
@@ -56,7 +60,7 @@ class OpCases:
     def shape(self, low_rank: int = 0, high_rank: int = 5, largest: int = 6) -> tuple[int, ...]:
         """A small shape; sizes of 1 are frequent."""
         rank = int(self.rng.integers(low_rank, high_rank + 1))
-        return tuple(int(self.pick(1, self.rng.integers(1, largest + 1))) for _ in range(rank))
+        return tuple(1 if self.rng.random() < 0.25 else int(self.rng.integers(1, largest + 1)) for _ in range(rank))
 
     def broadcast_pair(self, high_rank: int = 5) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         """Two shapes that broadcast to a third."""

@@ -14,18 +14,17 @@ from tests.op_cases import OpCases
 
 def activation(c: OpCases, scale: float) -> str:
     """A fused activation. TFLM refuses one when 6 / scale does not fit int32."""
-    return c.pick("NONE", "RELU", "RELU6", "RELU_N1_TO_1") if scale > 1e-8 else "NONE"
+    return c.pick("NONE", "NONE", "NONE", "RELU", "RELU6", "RELU_N1_TO_1") if scale > 1e-8 else "NONE"
 
 
 def add(c: OpCases, kind: str = "ADD") -> None:
     a, b, out = c.broadcast_pair()
-    wide = c.pick(False, False, True)
-    qa = c.quantization(1e-4 if wide else 0.004, 20 if wide else 0.3)
+    qa = c.quantization(*c.pick((0.004, 0.3), (0.004, 0.3), (1e-4, 20)))
     # Equal scales, and ratios from far below 2**-31 to 1, are all legal; the output's must stay above 2**-19 of the larger.
     qb = {"scale": qa["scale"] * c.pick(1.0, 0.5, c.scale(1e-3, 1), c.scale(1e-11, 1)), "zero_point": c.zero_point()}
     qa, qb = c.pick((qa, qb), (qb, qa))
     largest = max(qa["scale"], qb["scale"])
-    qo = {"scale": largest * c.scale(*c.pick((0.3, 4), (3e-6, 1e-3), (1e3, 1e9))), "zero_point": c.zero_point()}
+    qo = {"scale": largest * c.ratio(smallest=5e-6), "zero_point": c.zero_point()}
     inputs = [c.source(a, **qa), c.input(b, **qb)]
     c.builder.op(kind, inputs, [c.output(out, **qo)], activation=activation(c, qo["scale"]))
 
@@ -38,7 +37,7 @@ def mul(c: OpCases) -> None:
     a, b, out = c.broadcast_pair()
     qa, qb = c.quantization(), c.quantization()
     real = qa["scale"] * qb["scale"]
-    qo = {"scale": real * c.scale(*c.pick((1, 500), (1e-4, 1), (1e4, 1e12))), "zero_point": c.zero_point()}
+    qo = {"scale": real * c.ratio(10, 500, largest=1e12), "zero_point": c.zero_point()}
     inputs = [c.source(a, **qa), c.input(b, **qb)]
     c.builder.op("MUL", inputs, [c.output(out, **qo)], activation=activation(c, qo["scale"]))
 
@@ -53,7 +52,7 @@ def prelu(c: OpCases) -> None:
     out = c.shape(1, 4)
     slope = c.pick(out, (1,) * (len(out) - 1) + out[-1:], out[1:], (1,) * len(out))
     qx, qs = c.quantization(), c.quantization()
-    qo = {"scale": qx["scale"] * c.scale(*c.pick((0.1, 4), (1e-4, 1), (1, 1e8))), "zero_point": c.zero_point()}
+    qo = {"scale": qx["scale"] * c.ratio(), "zero_point": c.zero_point()}
     alpha = c.constant(c.data(slope), "int8", **qs) if c.pick(True, True, False) else c.input(slope, **qs)
     c.builder.op("PRELU", [c.input(out, **qx), alpha], [c.output(out, **qo)])
 
@@ -147,7 +146,7 @@ def pool(c: OpCases) -> None:
     )
 
 
-def mean(c: OpCases, kind: str = "MEAN") -> None:
+def mean(c: OpCases, kind: str = "MEAN", spread: float = 1) -> None:
     shape = c.shape(1, 5, 7)
     rank = len(shape)
     axes = [int(a) for a in c.rng.permutation(rank)[: int(c.rng.integers(1, rank + 1))]]
@@ -155,13 +154,13 @@ def mean(c: OpCases, kind: str = "MEAN") -> None:
     kept = tuple(1 if i in axes else d for i, d in enumerate(shape))
     out = kept if keep else tuple(d for i, d in enumerate(shape) if i not in axes)
     qx = c.quantization()
-    qo = {"scale": qx["scale"] * c.scale(*c.pick((0.3, 3), (1e-4, 1), (1, 1e10))), "zero_point": c.zero_point()}
+    qo = {"scale": qx["scale"] * c.ratio(0.3 * spread, 3 * spread), "zero_point": c.zero_point()}
     given = [a - rank if c.pick(True, False) else a for a in axes]
     c.builder.op(kind, [c.input(shape, **qx), c.constant(given)], [c.output(out, **qo)], keep_dims=keep)
 
 
 def sum_(c: OpCases) -> None:
-    mean(c, "SUM")
+    mean(c, "SUM", 30)
 
 
 def pad(c: OpCases) -> None:

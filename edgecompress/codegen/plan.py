@@ -113,7 +113,8 @@ def _may_join(step: Step, n: int, roots: Mapping[int, int], old: _Buffer, new: _
     """The input dies here, both have the same bytes, no other output took it, and whatever else reads it allows the same."""
     if old is new or old.last != n or old.bytes != new.bytes:
         return False
-    if any(i in old.tensors for i in step.writes):
+    # A second input that could be overwritten by this output stays where it is.
+    if new.tensors != [output] or any(i in old.tensors for i in step.writes):
         return False
     readers = {i for i in step.reads if holder.get(roots.get(i, i)) is old}
     return all((i, output) in step.in_place for i in readers)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from edgecompress.codegen.lower import activation, conv, elementwise, fully_connected, pool, resize, shape, transpose_conv
 from edgecompress.codegen.lower.rules import TFLM_HINT, Lowering, unsupported
 from edgecompress.codegen.program import Alias, Names, Step
-from edgecompress.graph import Graph
+from edgecompress.errors import ModelError, UnsupportedOpError
+from edgecompress.graph import Graph, Op
 
 LOWERINGS: dict[str, Lowering] = {
     **conv.LOWER,
@@ -40,9 +41,29 @@ def lower(graph: Graph, model: str | None = None) -> tuple[tuple[Step, ...], tup
         lowering = LOWERINGS.get(op.kind)
         if lowering is None:
             raise unsupported(graph, op, "the aot engine has no kernel for this op", f"replace this layer, or {TFLM_HINT}")
-        lowered = lowering(graph, op, Names(model or graph.name, op.index))
+        _require_elements(graph, op)
+        lowered = _lower_op(lowering, graph, op, Names(model or graph.name, op.index))
         if isinstance(lowered, Alias):
             aliases.append(lowered)
         else:
             steps.append(lowered)
     return tuple(steps), tuple(aliases)
+
+
+def _require_elements(graph: Graph, op: Op) -> None:
+    """No kernel is called for a tensor without elements: C has no arrays of length 0."""
+    for tensor in (*graph.op_inputs(op), *graph.op_outputs(op)):
+        if tensor is not None and not tensor.is_constant and tensor.elements == 0:
+            raise unsupported(
+                graph, op, f"tensor {tensor.name} of shape {tensor.shape} has no elements", "convert the model with fixed shapes"
+            )
+
+
+def _lower_op(lowering: Lowering, graph: Graph, op: Op, names: Names) -> Step | Alias:
+    """What the lowering makes of an op; arithmetic that does not know the layer gets its name here."""
+    try:
+        return lowering(graph, op, names)
+    except UnsupportedOpError:
+        raise
+    except ModelError as e:
+        raise unsupported(graph, op, e.message, e.hint or TFLM_HINT) from e

@@ -149,9 +149,10 @@ def _clamp_fields(clamp: Clamp) -> dict[str, Field]:
 
 def _step(graph: Graph, op: Op, stem: str, params: ParamsArg, a: Tensor, b: Tensor, out: Tensor) -> Step:
     """The call for tensors of one shape, or that for tensors that broadcast."""
+    shape = _broadcast(graph, op, a, b, out)
     if a.elements == b.elements == out.elements:
         return _call(op, f"{stem}_s8", (params,), (a, b), (LiteralArg(out.elements),), out)
-    return _call(op, f"{stem}_broadcast_s8", (params, _broadcast(graph, op, a, b, out)), (a, b), (), out)
+    return _call(op, f"{stem}_broadcast_s8", (params, shape), (a, b), (), out)
 
 
 def _broadcast(graph: Graph, op: Op, a: Tensor, b: Tensor, out: Tensor) -> ParamsArg:
@@ -181,13 +182,8 @@ def _call(
     arguments = (*head, *(TensorArg(t.index) for t in inputs), *tail, TensorArg(out.index))
     reads = tuple(dict.fromkeys(t.index for t in inputs if not t.is_constant))
     # Each element of an input with the output's shape is read once, before its position is written.
-    in_place = tuple((i, out.index) for i in reads if graph_shape(inputs, i) == out.shape)
+    in_place = tuple((t.index, out.index) for t in dict.fromkeys(inputs) if t.index in reads and t.shape == out.shape)
     return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (out.index,), in_place=in_place)
-
-
-def graph_shape(tensors: tuple[Tensor, ...], index: int) -> tuple[int, ...]:
-    """The shape of the tensor with this index."""
-    return next(t.shape for t in tensors if t.index == index)
 
 
 LOWER: dict[str, Lowering] = {

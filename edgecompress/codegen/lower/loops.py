@@ -1,7 +1,7 @@
 """Nested loops over tensors, with as few dimensions as the strides allow.
 
-Two neighbouring dimensions are one when every tensor goes on in the inner one where it stops: its outer stride is its inner stride times the
-inner extent. Kernels have a fixed number of loops; what they do not need stands in front with extent 1.
+Two neighbouring dimensions are one when each tensor, at the end of the inner one, is where the outer one goes on: its outer stride is its
+inner stride times the inner extent. Kernels have a fixed number of loops; what they do not need stands in front with extent 1.
 """
 
 from __future__ import annotations
@@ -47,3 +47,10 @@ def merge_loops(extents: Sequence[int], *strides: Sequence[int]) -> tuple[Loop, 
 def fill_loops(loops: Sequence[Loop], rank: int, tensors: int) -> tuple[Loop, ...]:
     """Exactly `rank` loops: unused ones in front, with extent 1 and strides 0."""
     return (Loop(1, (0,) * tensors),) * (rank - len(loops)) + tuple(loops)
+
+
+def split_block(loops: Sequence[Loop]) -> tuple[tuple[Loop, ...], int]:
+    """The outer loops, and the extent of the innermost one when all tensors are contiguous along it, else 1."""
+    if loops and all(stride == 1 for stride in loops[-1].strides):
+        return tuple(loops[:-1]), loops[-1].extent
+    return tuple(loops), 1

@@ -8,7 +8,7 @@ Source: tensorflow/lite/micro/kernels/{pooling,reduce}_common.cc and the referen
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +87,7 @@ def _clamped(counts: NDArray[np.int32], clamp: Clamp) -> Int8:
     return bounded.astype(np.int8)
 
 
-def reduced_axes(axes: Array, rank: int) -> tuple[int, ...]:
+def reduced_axes(axes: Sequence[int], rank: int) -> tuple[int, ...]:
     """The axes of a reduction, each once, none negative, ascending.
 
     Raises:
@@ -96,9 +96,9 @@ def reduced_axes(axes: Array, rank: int) -> tuple[int, ...]:
     # A scalar has nothing to reduce: TFLM does not look at the axes then.
     if rank == 0:
         return ()
-    resolved = {int(a) + rank if a < 0 else int(a) for a in np.asarray(axes).reshape(-1)}
+    resolved = {a + rank if a < 0 else a for a in axes}
     if not all(0 <= a < rank for a in resolved):
-        raise ModelError(f"expected axes in [-{rank}, {rank - 1}], came {np.asarray(axes).reshape(-1).tolist()}")
+        raise ModelError(f"expected axes in [-{rank}, {rank - 1}], came {list(axes)}")
     return tuple(sorted(resolved))
 
 
@@ -141,7 +141,7 @@ def evaluate_max_pool(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]
 def evaluate_mean(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
     x, _, out = tensors_of(graph, op, 2)
     require_types(graph, op, (x, out), DType.INT8)
-    axes = reduced_axes(values[1], len(x.shape))
+    axes = reduced_axes([int(a) for a in values[1].reshape(-1)], len(x.shape))
     scale = mean_scale(x.scale / out.scale, math.prod(x.shape[a] for a in axes))
     return (reduce_sum(values[0], axes, scale, x.zero_point, out.zero_point).reshape(out.shape),)
 
@@ -149,7 +149,7 @@ def evaluate_mean(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
 def evaluate_sum(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
     x, _, out = tensors_of(graph, op, 2)
     require_types(graph, op, (x, out), DType.INT8)
-    axes = reduced_axes(values[1], len(x.shape))
+    axes = reduced_axes([int(a) for a in values[1].reshape(-1)], len(x.shape))
     scale = quantize_multiplier(x.scale / out.scale)
     return (reduce_sum(values[0], axes, scale, x.zero_point, out.zero_point).reshape(out.shape),)
 

@@ -6,6 +6,7 @@ Source: tensorflow/lite/micro/kernels of the same names; strided_slice_logic.h.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,15 +28,14 @@ def resolve_axis(axis: int, rank: int) -> int:
     return resolved
 
 
-def pad_widths(paddings: Array, rank: int) -> tuple[tuple[int, int], ...]:
-    """(before, after) of every axis.
+def pad_widths(pairs: Sequence[int], rank: int) -> tuple[tuple[int, int], ...]:
+    """(before, after) of every axis, from all of them in a row.
 
     Raises:
         ModelError: not one pair an axis, or a negative one.
     """
-    pairs = np.asarray(paddings).reshape(-1).tolist()
     if len(pairs) != 2 * rank or min(pairs, default=0) < 0:
-        raise ModelError(f"expected {rank} pairs of paddings of at least 0, came {pairs}")
+        raise ModelError(f"expected {rank} pairs of paddings of at least 0, came {list(pairs)}")
     return tuple(zip(pairs[::2], pairs[1::2], strict=True))
 
 
@@ -56,7 +56,9 @@ class SliceAxis:
     kept: bool
 
 
-def slice_axes(shape: tuple[int, ...], begin: Array, end: Array, strides: Array, options: StridedSliceOptions) -> tuple[SliceAxis, ...]:
+def slice_axes(
+    shape: Sequence[int], begin: Sequence[int], end: Sequence[int], strides: Sequence[int], options: StridedSliceOptions
+) -> tuple[SliceAxis, ...]:
     """What a STRIDED_SLICE takes along every axis of a tensor of this shape.
 
     Raises:
@@ -64,8 +66,8 @@ def slice_axes(shape: tuple[int, ...], begin: Array, end: Array, strides: Array,
     """
     if options.ellipsis_mask or options.new_axis_mask or options.offset:
         raise ModelError("STRIDED_SLICE: expected no ellipsis, new-axis or offset mask", hint="slice every axis by its own begin and end")
-    columns = [np.asarray(a).reshape(-1).tolist() for a in (begin, end, strides)]
-    if any(len(c) != len(shape) for c in columns) or 0 in columns[2]:
+    columns = (begin, end, strides)
+    if any(len(c) != len(shape) for c in columns) or 0 in strides:
         raise ModelError(f"STRIDED_SLICE: expected begin, end and nonzero strides for {len(shape)} axes, came {columns}")
     rows = zip(shape, *columns, strict=True)
     return tuple(_slice_axis(size, axis, first, stop, step, options) for axis, (size, first, stop, step) in enumerate(rows))
@@ -94,21 +96,26 @@ def take_slice(x: Array, axes: tuple[SliceAxis, ...]) -> Array:
     return x.reshape(tuple(a.count for a in axes if a.kept))
 
 
+def _integers(values: Array) -> list[int]:
+    return [int(n) for n in values.reshape(-1)]
+
+
 def evaluate_pad(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
     x, _, out = tensors_of(graph, op, 2)
     value = values[2] if len(values) > 2 else None
-    return (np.pad(values[0], pad_widths(values[1], len(x.shape)), constant_values=pad_value(out, value)),)
+    return (np.pad(values[0], pad_widths(_integers(values[1]), len(x.shape)), constant_values=pad_value(out, value)),)
 
 
 def evaluate_transpose(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
-    return (np.ascontiguousarray(np.transpose(values[0], np.asarray(values[1]).reshape(-1).tolist())),)
+    return (np.ascontiguousarray(np.transpose(values[0], _integers(values[1]))),)
 
 
 def evaluate_strided_slice(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
     x, *_ = tensors_of(graph, op, 4)
     if not isinstance(op.options, StridedSliceOptions):
         raise no_oracle(graph, op, "the options are missing")
-    return (take_slice(values[0], slice_axes(x.shape, values[1], values[2], values[3], op.options)),)
+    begin, end, strides = (_integers(v) for v in values[1:4])
+    return (take_slice(values[0], slice_axes(x.shape, begin, end, strides, op.options)),)
 
 
 def evaluate_concatenation(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
@@ -118,8 +125,7 @@ def evaluate_concatenation(graph: Graph, op: Op, values: Values) -> tuple[Array,
 
 
 def evaluate_split(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
-    axis = int(np.asarray(values[0]).reshape(-1)[0])
-    return tuple(np.split(values[1], len(op.outputs), axis=axis))
+    return tuple(np.split(values[1], len(op.outputs), axis=_integers(values[0])[0]))
 
 
 def evaluate_pack(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:

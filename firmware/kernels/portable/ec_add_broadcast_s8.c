@@ -1,0 +1,9 @@
+/* ADD and SUB of tensors that broadcast, int8, portable C.
+ * This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+#include "ec_add_row.h"
+#include "ec_broadcast.h"
+
+void ec_add_broadcast_s8(const ec_add_params *p, const ec_broadcast *shape, const int8_t *a, const int8_t *b, int8_t *out)
+{
+    ec_for_each_row(shape, p, ec_add_row, a, b, out);
+}

@@ -1,0 +1,34 @@
+/* AVERAGE_POOL_2D, int8, portable C.
+ *   out = clamp((sum of what the window sees) / (how many that are), halves away from zero)
+ * This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+#include "ec_pool.h"
+#include "ec_requantize.h"
+#include "ec_window.h"
+
+static inline int32_t divide_rounded(int32_t sum, int32_t count)
+{
+    return (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
+}
+
+static inline int32_t sum_of(const int8_t *in, const ec_window *w)
+{
+    int32_t sum = 0;
+    for (int32_t y = 0; y < w->rows; y++, in += w->row_stride)
+        for (int32_t x = 0; x < w->columns; x++)
+            sum += in[x * w->column_stride];
+    return sum;
+}
+
+void ec_average_pool_s8(const ec_pool_params *p, const int8_t *in, int8_t *out)
+{
+    for (int32_t batch = 0; batch < p->batches; batch++, in += p->in.h * p->in.w * p->in.c)
+        for (int32_t y = 0; y < p->out.h; y++)
+            for (int32_t x = 0; x < p->out.w; x++, out += p->out.c) {
+                const ec_window window = ec_window_at(p, y, x);
+                const int32_t count = window.rows * window.columns;
+                for (int32_t c = 0; c < p->out.c; c++) {
+                    const int32_t mean = divide_rounded(sum_of(in + window.offset + c, &window), count);
+                    out[c] = (int8_t)ec_clamp(mean, p->out_min, p->out_max);
+                }
+            }
+}

@@ -1,0 +1,10 @@
+/* RELU and RELU6 that keep the quantization, int8, portable C.
+ * This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+#include "ec_activation.h"
+#include "ec_requantize.h"
+
+void ec_clamp_s8(const int8_t *in, int32_t count, int32_t low, int32_t high, int8_t *out)
+{
+    for (int32_t i = 0; i < count; i++)
+        out[i] = (int8_t)ec_clamp(in[i], low, high);
+}
