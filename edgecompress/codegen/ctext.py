@@ -40,7 +40,7 @@ def shape_text(shape: Sequence[int]) -> str:
 
 
 def wrap_list(items: Iterable[str], indent: str, most: int = _NUMBERS_A_LINE) -> str:
-    """`items` with a comma after each, at most `most` a line, and no line beyond LINE_WIDTH."""
+    """`items` with a comma after each, at most `most` a line, no line beyond LINE_WIDTH unless a single item is."""
     lines: list[str] = []
     line: list[str] = []
     used = len(indent)
@@ -62,7 +62,7 @@ def array_values(constant: Constant) -> str:
         rows = ["{ " + ", ".join(str(v) for v in row) + " }" for row in constant.values.tolist()]
         return wrap_list(rows, INDENT, most=4)
     flat = constant.values.reshape(-1).tolist()
-    most = 16 if constant.c_type != "int32_t" else 8
+    most = 20 if constant.c_type in ("int8_t", "uint8_t") else 8
     return wrap_list([str(v) for v in flat], INDENT, most)
 
 
@@ -77,9 +77,9 @@ def constant_length(constant: Constant) -> int:
     return constant.values.shape[0] if rows else constant.values.size
 
 
-def struct_lines(fields: Mapping[str, Field], symbol_of: SymbolOf, indent: str = INDENT) -> str:
-    """Designated initializers, one field a line, small structs and arrays on the line of their field."""
-    return "\n".join(f"{indent}.{name} = {field_text(value, symbol_of)}," for name, value in fields.items())
+def struct_lines(fields: Mapping[str, Field], symbol_of: SymbolOf) -> str:
+    """Designated initializers of a struct, as many a line as fit."""
+    return wrap_list((f".{name} = {field_text(value, symbol_of)}" for name, value in fields.items()), INDENT)
 
 
 def field_text(value: Field, symbol_of: SymbolOf) -> str:

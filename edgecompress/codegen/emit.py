@@ -105,9 +105,8 @@ class _Constants:
     def of_tensor(self, tensor: Tensor) -> Constant:
         if tensor.data is None:
             raise TypeError(f"{tensor.name} is no constant")
-        return Constant(
-            f"{self._program.name}_t{tensor.index}", _C_TYPES[tensor.dtype], tensor.data.astype(np.int64), shape_text(tensor.shape)
-        )
+        symbol = f"{self._program.name}_t{tensor.index}"
+        return Constant(symbol, _C_TYPES[tensor.dtype], tensor.data.astype(np.int64), f"t{tensor.index} {shape_text(tensor.shape)}")
 
     def _add(self, constant: Constant, op: int) -> None:
         kept = self._by_content.setdefault(_content(constant), constant)
@@ -193,7 +192,7 @@ const void *{name}_output(void *arena, int index);
 /* One inference: EC_OK. */
 int {name}_invoke(void *arena);
 
-/* One step of an inference, 0 <= step < {upper}_STEP_COUNT; all of them in order are one invoke. EC_OK or EC_ERROR_INDEX. */
+/* One step of an inference, the first is 0; all of them in order are one invoke. EC_OK or EC_ERROR_INDEX. */
 int {name}_step(void *arena, int step);
 
 #ifdef __cplusplus
@@ -209,7 +208,7 @@ int {name}_step(void *arena, int step);
         prefix = f"{self._upper}_{role}"
         text = f"// {comment_text(tensor.name)}  {tensor.dtype.value} {shape_text(tensor.shape)}\n#define {prefix}_BYTES {tensor.bytes}\n"
         if tensor.quantization is not None and len(tensor.quantization.scales) == 1:
-            text += f"#define {prefix}_SCALE {float_literal(tensor.scale)}\n#define {prefix}_ZERO_POINT ({tensor.zero_point})\n"
+            text += f"#define {prefix}_SCALE {float_literal(tensor.scale)}\n#define {prefix}_ZERO_POINT {_literal(tensor.zero_point)}\n"
         return text
 
 
@@ -234,7 +233,7 @@ class _Source:
 #ifdef EC_ARENA_LIMIT_BYTES
 _Static_assert({upper}_ARENA_BYTES <= EC_ARENA_LIMIT_BYTES, "{name}: the arena does not fit this target");
 #endif
-_Static_assert({upper}_ARENA_BYTES % {upper}_ARENA_ALIGNMENT == 0, "{name}: the arena holds whole blocks of its alignment");
+_Static_assert({upper}_ARENA_BYTES % {upper}_ARENA_ALIGNMENT == 0, "{name}: arenas are aligned");
 
 {steps}
 {self._run()}
@@ -283,7 +282,7 @@ const void *{name}_output(void *arena, int index)
 
     def _params(self, n: int, argument: ParamsArg) -> str:
         fields = struct_lines(argument.fields, self._constants.symbol)
-        return f"static const {argument.c_type} params_{n} = {{\n{fields}\n}};\n"
+        return f"static const {argument.c_type} {_params_name(n, argument)} = {{\n{fields}\n}};\n\n"
 
     def _pointer_array(self, k: int, argument: PointerArray) -> str:
         const = "" if argument.writes else "const "
@@ -299,7 +298,7 @@ const void *{name}_output(void *arena, int index)
             case ConstantArg(constant=Constant() as constant):
                 return self._constants.symbol(constant)
             case ParamsArg():
-                return f"&params_{n}"
+                return f"&{_params_name(n, argument)}"
             case ScratchArg(c_type=c_type):
                 return f"({c_type} *)(void *)(arena + {self._program.plan.scratch_offsets[n]})"
             case LiteralArg(value=value):
@@ -312,7 +311,8 @@ const void *{name}_output(void *arena, int index)
     def _pointer(self, index: int, c_type: str, written: bool) -> str:
         tensor = self._program.graph.tensor(self._roots.get(index, index))
         if tensor.is_constant:
-            return self._constants.symbol(self._constants.of_tensor(tensor))
+            symbol = self._constants.symbol(self._constants.of_tensor(tensor))
+            return symbol if _C_TYPES[tensor.dtype] == c_type else f"(const {c_type} *){symbol}"
         const = "" if written else "const "
         through = "" if c_type in ("int8_t", "uint8_t") else f"({const}void *)"
         return f"({const}{c_type} *){through}(arena + {self._program.plan.offsets[index]})"
@@ -366,6 +366,16 @@ int {name}_step(void *arena, int step)
         if tensor.is_constant:
             return self._constants.symbol(self._constants.of_tensor(tensor))
         return f"{base} + {self._program.plan.offsets[index]}"
+
+
+def _params_name(n: int, argument: ParamsArg) -> str:
+    """`params_3` for an `ec_add_params`, `broadcast_3` for an `ec_broadcast` of the same step."""
+    return f"{argument.c_type.rsplit('_', 1)[-1]}_{n}"
+
+
+def _literal(value: int) -> str:
+    """An integer for a macro: a negative one in parentheses."""
+    return str(value) if value >= 0 else f"({value})"
 
 
 def _data_header(program: Program, constants: _Constants) -> str:

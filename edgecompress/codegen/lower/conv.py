@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgecompress.codegen.lower.rules import Lowering, fused_clamp, input_tensor, output_tensor, require_int8, unsupported
-from edgecompress.codegen.lower.weighted import bias_argument, check_sums, scale_argument, weights_argument
+from edgecompress.codegen.lower.weighted import bias_argument, check_sums, require_symmetric, scale_argument, weights_argument
 from edgecompress.codegen.program import Argument, ConstantArg, Field, Names, ParamsArg, Step, TensorArg
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, Tensor
 from edgecompress.numerics.scales import convolution_scales
@@ -80,6 +80,7 @@ def _step(
     channel_axis: int,
 ) -> Step:
     source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
+    require_symmetric(graph, op, weights, channel_axis)
     check_sums(graph, op, weights, source, channel_axis)
     clamp = fused_clamp(graph, op, options.activation, output)
     _, kh, kw, _ = weights.shape
@@ -104,7 +105,7 @@ def _step(
     arguments: tuple[Argument, ...] = (
         ParamsArg("ec_conv_params", params),
         TensorArg(source.index),
-        weights_argument(graph, op, names, weights, "[o][kh][kw][c]" if channel_axis == 0 else "[kh][kw][o]"),
+        weights_argument(names, weights, "[o][kh][kw][c]" if channel_axis == 0 else "[kh][kw][o]"),
         bias_argument(graph, op, names, 2, output.shape[3]),
         ConstantArg(scale_argument(names, convolution_scales(source, weights, output, output.shape[3]))),
         TensorArg(output.index),

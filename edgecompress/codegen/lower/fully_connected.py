@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgecompress.codegen.lower.rules import Lowering, fused_clamp, input_tensor, output_tensor, require_int8, unsupported
-from edgecompress.codegen.lower.weighted import bias_argument, check_sums, scale_argument, weights_argument
+from edgecompress.codegen.lower.weighted import bias_argument, check_sums, require_symmetric, scale_argument, weights_argument
 from edgecompress.codegen.program import Argument, ConstantArg, Field, Names, ParamsArg, Step, TensorArg
 from edgecompress.graph import FullyConnectedOptions, Graph, Op, Tensor
 from edgecompress.numerics.scales import dense_scales
@@ -22,6 +22,8 @@ def lower_fully_connected(graph: Graph, op: Op, names: Names) -> Step:
     if options.shuffled_weights:
         raise unsupported(graph, op, "its weights are shuffled for a phone kernel", "convert the model without shuffled weights")
     require_int8(graph, op, source, weights, output)
+    if weights.quantization is not None and weights.quantization.per_channel:
+        require_symmetric(graph, op, weights, channel_axis=0)
     batches = _count_rows(graph, op, source, weights, output)
     check_sums(graph, op, weights, source, channel_axis=0)
     clamp = fused_clamp(graph, op, options.activation, output)
@@ -41,7 +43,7 @@ def lower_fully_connected(graph: Graph, op: Op, names: Names) -> Step:
     arguments: tuple[Argument, ...] = (
         ParamsArg("ec_fc_params", params),
         TensorArg(source.index),
-        weights_argument(graph, op, names, weights, "[o][i]"),
+        weights_argument(names, weights, "[o][i]"),
         bias_argument(graph, op, names, 2, out_len),
         ConstantArg(scale_argument(names, scales)),
         TensorArg(output.index),

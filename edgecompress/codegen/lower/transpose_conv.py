@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgecompress.codegen.lower.conv import image_shape
 from edgecompress.codegen.lower.rules import Lowering, fused_clamp, input_tensor, output_tensor, require_int8, unsupported
-from edgecompress.codegen.lower.weighted import bias_argument, check_sums, scale_argument, weights_argument
+from edgecompress.codegen.lower.weighted import bias_argument, check_sums, require_symmetric, scale_argument, weights_argument
 from edgecompress.codegen.program import Argument, ConstantArg, Field, Names, ParamsArg, Step, TensorArg
 from edgecompress.graph import Graph, Op, Tensor, TransposeConvOptions
 from edgecompress.numerics.scales import convolution_scales
@@ -23,6 +23,7 @@ def lower_transpose_conv(graph: Graph, op: Op, names: Names) -> Step:
         raise unsupported(graph, op, "its options are missing")
     require_int8(graph, op, source, weights, output)
     _require_images(graph, op, source, weights, output, options)
+    require_symmetric(graph, op, weights, channel_axis=0)
     check_sums(graph, op, weights, source, channel_axis=0)
     clamp = fused_clamp(graph, op, options.activation, output)
     channels, kh, kw, _ = weights.shape
@@ -48,7 +49,7 @@ def lower_transpose_conv(graph: Graph, op: Op, names: Names) -> Step:
     arguments: tuple[Argument, ...] = (
         ParamsArg("ec_conv_params", params),
         TensorArg(source.index),
-        weights_argument(graph, op, names, weights, "[o][kh][kw][c]"),
+        weights_argument(names, weights, "[o][kh][kw][c]"),
         bias_argument(graph, op, names, 3, channels),
         ConstantArg(scale_argument(names, convolution_scales(source, weights, output, channels))),
         TensorArg(output.index),

@@ -15,17 +15,27 @@ from edgecompress.numerics.fixedpoint import FixedScale
 _INT32_MAX = (1 << 31) - 1
 
 
-def weights_argument(graph: Graph, op: Op, names: Names, weights: Tensor, layout: str) -> ConstantArg | TensorArg:
-    """The weights as a constant; those that the model computes are read from their buffer.
+def require_symmetric(graph: Graph, op: Op, weights: Tensor, channel_axis: int) -> None:
+    """The weights must have zero point 0 in every channel (TFLM takes no other into account), and channels must be outputs.
 
     Raises:
-        UnsupportedOpError: their zero point is not 0.
+        UnsupportedOpError: they have not.
     """
-    if weights.quantization is None or any(weights.quantization.zero_points):
+    quantization = weights.quantization
+    if quantization is None or any(quantization.zero_points):
         raise unsupported(graph, op, f"expected weights with zero point 0 in {weights.name}", INT8_HINT)
-    if not weights.is_constant or weights.data is None:
+    if quantization.axis not in (None, channel_axis):
+        raise unsupported(
+            graph, op, f"expected scales along axis {channel_axis} of {weights.name}, came axis {quantization.axis}", INT8_HINT
+        )
+
+
+def weights_argument(names: Names, weights: Tensor, layout: str) -> ConstantArg | TensorArg:
+    """The weights as a constant; those that the model computes are read from their buffer."""
+    if weights.data is None:
         return TensorArg(weights.index)
-    return ConstantArg(Constant(names.constant("weights"), "int8_t", weights.data.astype(np.int8), layout))
+    comment = f"weights {layout} {list(weights.shape)}"
+    return ConstantArg(Constant(names.constant("weights"), "int8_t", weights.data.astype(np.int8), comment))
 
 
 def bias_argument(graph: Graph, op: Op, names: Names, position: int, channels: int) -> ConstantArg:
@@ -43,13 +53,13 @@ def bias_argument(graph: Graph, op: Op, names: Names, position: int, channels: i
         raise unsupported(
             graph, op, f"expected {channels} int32 biases in {bias.name}, came {bias.elements} of {bias.dtype.value}", INT8_HINT
         )
-    return ConstantArg(Constant(names.constant("bias"), "int32_t", bias.data.astype(np.int32), "[o]"))
+    return ConstantArg(Constant(names.constant("bias"), "int32_t", bias.data.astype(np.int32), "bias [o]"))
 
 
 def scale_argument(names: Names, scales: Sequence[FixedScale]) -> Constant:
     """Fixed-point scales as an array of ec_scale."""
     rows = np.array([(s.multiplier, s.shift) for s in scales], dtype=np.int64).reshape(-1, 2)
-    return Constant(names.constant("scales"), "ec_scale", rows, "[o] multiplier, shift")
+    return Constant(names.constant("scales"), "ec_scale", rows, "scales [o]: multiplier, shift")
 
 
 def check_sums(graph: Graph, op: Op, weights: Tensor, inputs: Tensor, channel_axis: int) -> None:
