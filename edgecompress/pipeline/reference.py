@@ -55,7 +55,8 @@ def element_difference(model: LoadedModel, index: int, want: bytes, have: bytes)
         return np.full(max(left.size, right.size), 1, np.int64)
     if np.issubdtype(dtype, np.floating):
         same = np.frombuffer(want, np.uint8) == np.frombuffer(have, np.uint8)
-        return (~same.reshape(left.size, -1).all(axis=1)).astype(np.int64)
+        same_elements: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = same.reshape(left.size, -1).all(axis=1)
+        return (~same_elements).astype(np.int64)
     difference: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = np.abs(left.astype(np.int64) - right.astype(np.int64))
     return difference
 

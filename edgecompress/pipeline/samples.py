@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from edgecompress.graph import DType, Graph, Tensor
 from edgecompress.numerics.lcg import lcg_inputs
 from edgecompress.resources import resource_dir
 
+_WAYS = "FILE.py:FUNCTION, a .npy file, or the name of a folder in calibration_data, for example digits"
 GENERATED = "generated inputs (LCG seeds 1, 2, ...)"
 
 
@@ -91,13 +94,37 @@ def _load_array(data: str) -> NDArray[np.float32]:
         if not isinstance(inputs, np.ndarray):
             raise DataError(f"{data}: gives several inputs a sample; data sets feed models of one", hint="leave --data out")
         return _checked(inputs, data)
-    path = Path(data) if data.endswith(".npy") else resource_dir("calibration_data") / data / "samples.npy"
+    if data.endswith(".npy"):
+        return _load_npy(Path(data), data)
+    if data not in calibration_sets():
+        raise DataError(f"there is no calibration set {data!r}", hint=f"give {_WAYS}")
+    return load_calibration_set(resource_dir("calibration_data") / data)
+
+
+def load_calibration_set(folder: Path) -> NDArray[np.float32]:
+    """The samples of a set as a model takes them, [n, ...]: real = (recorded - subtract) / divide.
+
+    Raises:
+        DataError: the samples are not those that set.toml describes.
+    """
+    facts = tomllib.loads((folder / "set.toml").read_text(encoding="utf-8"))
+    path = folder / "samples.npy"
+    samples = _load_npy(path, folder.name)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != facts["sha256"] or list(samples.shape[1:]) != facts["shape"]:
+        raise DataError(
+            f"calibration set {folder.name}: samples.npy is not the file that set.toml describes", hint="install edgecompress again"
+        )
+    preprocessing = facts["preprocessing"]
+    reals: NDArray[np.float32] = ((samples - preprocessing["subtract"]) / preprocessing["divide"]).astype(np.float32)
+    return reals
+
+
+def _load_npy(path: Path, data: str) -> NDArray[np.float32]:
     try:
         # Pickled arrays run code; a .npy of numbers needs none.
         return _checked(np.load(path, allow_pickle=False), data)
     except (OSError, ValueError, EOFError) as e:
-        hint = f"give FILE.py:FUNCTION, a .npy file, or one of the sets {', '.join(calibration_sets()) or '(none)'}"
-        raise DataError(f"{data}: cannot be read as samples: {e}", hint=hint) from e
+        raise DataError(f"{data}: cannot be read as samples: {e}", hint=f"give {_WAYS}") from e
 
 
 def _checked(reals: NDArray[np.generic], data: str) -> NDArray[np.float32]:
