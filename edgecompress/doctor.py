@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from edgecompress.tools import cache_dir
+
 _PROGRAM_TIMEOUT_S = 10.0
 
 
@@ -165,14 +167,14 @@ def _first_line(path: str) -> str | None:
 
 def _cache_folder() -> Finding:
     """The compiler keeps its run-time library per core there; without it each first link takes 20 seconds again."""
-    folder = Path(os.environ.get("ZIG_GLOBAL_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zig")
+    folder = cache_dir()
     existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
     purpose = "the compiler's cache"
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as e:
-        remedy = "set ZIG_GLOBAL_CACHE_DIR to a folder that you may write to"
+        remedy = "set XDG_CACHE_HOME to a folder that you may write to"
         return Finding("cache folder", State.WRONG, f"{folder}: {e.strerror or e}", purpose, remedy)
     return Finding("cache folder", State.OK, str(folder), purpose)
 

@@ -80,7 +80,7 @@ def test_a_program_that_does_not_start_is_wrong(monkeypatch, tmp_path):
 def test_a_cache_that_cannot_be_written_is_wrong(monkeypatch, tmp_path):
     """A file in the cache's place is seen before a build fails on it."""
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(tmp_path / "file" / "zig"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert finding("cache folder").state is State.WRONG
 
 
