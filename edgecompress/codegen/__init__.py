@@ -1,5 +1,7 @@
 """From a graph to C: `generate_aot` for our own kernels, `generate_tflm` for firmware that links TensorFlow Lite Micro."""
 
 from edgecompress.codegen.aot import generate_aot
+from edgecompress.codegen.preflight import Finding, check_supported, find_unsupported
+from edgecompress.codegen.tflm import generate_tflm
 
-__all__ = ["generate_aot"]
+__all__ = ["Finding", "check_supported", "find_unsupported", "generate_aot", "generate_tflm"]

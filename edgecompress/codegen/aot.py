@@ -5,20 +5,18 @@ Graph --lower--> steps --plan_arena--> offsets --check_program--> --emit_files--
 
 from __future__ import annotations
 
-import re
-
-from edgecompress.artifact import Engine, GeneratedModel, ModelInfo, StepInfo, TensorSpec
+from edgecompress.artifact import Engine, GeneratedModel, ModelInfo, StepInfo
 from edgecompress.codegen.check import check_program
 from edgecompress.codegen.emit import Program, emit_files
 from edgecompress.codegen.lower import lower
 from edgecompress.codegen.plan import plan_arena
 from edgecompress.codegen.program import Step
-from edgecompress.errors import ModelError, UserError
-from edgecompress.graph import Graph, Tensor, count_macs
+from edgecompress.codegen.specs import checked_name, tensor_spec
+from edgecompress.errors import ModelError
+from edgecompress.graph import Graph, count_macs
 
 # Offsets and element counts are int32 in the kernels.
 _LARGEST_ARENA = (1 << 31) - 1
-_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 def generate_aot(graph: Graph, *, name: str | None = None, keep_input: bool = False) -> GeneratedModel:
@@ -34,7 +32,7 @@ def generate_aot(graph: Graph, *, name: str | None = None, keep_input: bool = Fa
         UnsupportedOpError: an op, version, type or option without a kernel; op, layer and version are named.
         ModelError: scales or shapes that no runtime takes, or a model beyond 2 GB.
     """
-    prefix = _checked_name(graph.name if name is None else name)
+    prefix = checked_name(graph.name if name is None else name)
     _check_graph(graph)
     steps, aliases = lower(graph, prefix)
     plan = plan_arena(steps, aliases, graph, keep_input)
@@ -49,21 +47,12 @@ def generate_aot(graph: Graph, *, name: str | None = None, keep_input: bool = Fa
         macs=graph.macs,
         parameters=graph.parameters,
         arena_bytes=plan.arena_bytes,
-        inputs=tuple(_spec(graph.tensor(i)) for i in graph.inputs),
-        outputs=tuple(_spec(graph.tensor(i)) for i in graph.outputs),
+        inputs=tuple(tensor_spec(graph.tensor(i)) for i in graph.inputs),
+        outputs=tuple(tensor_spec(graph.tensor(i)) for i in graph.outputs),
         steps=tuple(_step_info(graph, n, step) for n, step in enumerate(steps)),
         plan=plan.buffers,
     )
     return GeneratedModel(info, files, tuple(sorted({step.kernel for step in steps})))
-
-
-def _checked_name(name: str) -> str:
-    if not _IDENTIFIER.fullmatch(name) or name == "ec" or name.startswith("ec_"):
-        raise UserError(
-            f"a model's name becomes part of C names: expected lower-case letters, digits and _, not beginning with ec_, came {name!r:.80}",
-            hint="give another one with --name",
-        )
-    return name
 
 
 def _check_graph(graph: Graph) -> None:
@@ -77,18 +66,6 @@ def _check_graph(graph: Graph) -> None:
 def _command(graph: Graph, prefix: str, keep_input: bool) -> str:
     options = ("" if prefix == graph.name else f" --name {prefix}") + (" --keep-input" if keep_input else "")
     return f"edgecompress generate {graph.name}.tflite --engine aot{options}"
-
-
-def _spec(tensor: Tensor) -> TensorSpec:
-    single = tensor.quantization is not None and len(tensor.quantization.scales) == 1
-    return TensorSpec(
-        name=tensor.name,
-        shape=tensor.shape,
-        dtype=tensor.dtype,
-        bytes=tensor.bytes,
-        scale=tensor.scale if single else None,
-        zero_point=tensor.zero_point if single else None,
-    )
 
 
 def _step_info(graph: Graph, n: int, step: Step) -> StepInfo:

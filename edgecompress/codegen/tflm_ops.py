@@ -1,0 +1,175 @@
+"""Which ops TensorFlow Lite Micro has, and how a resolver registers each.
+
+Source: tensorflow/lite/micro/micro_mutable_op_resolver.h and kernels/*.h at tflite-micro 90b983c2. Ops that need more than a registration
+(resource variables, further graphs, the signal library) are left out. TFLM looks at no op versions; its kernels check types when the
+interpreter is made, and what they are known to refuse is in `refusal`.
+"""
+
+from __future__ import annotations
+
+from edgecompress.graph import DType, Graph, Op
+
+# The op's name in `Add<name>`.
+_ADD_NAMES: dict[str, str] = {
+    "ABS": "Abs",
+    "ADD": "Add",
+    "ADD_N": "AddN",
+    "ARG_MAX": "ArgMax",
+    "ARG_MIN": "ArgMin",
+    "AVERAGE_POOL_2D": "AveragePool2D",
+    "BATCH_MATMUL": "BatchMatMul",
+    "BATCH_TO_SPACE_ND": "BatchToSpaceNd",
+    "BROADCAST_ARGS": "BroadcastArgs",
+    "BROADCAST_TO": "BroadcastTo",
+    "CAST": "Cast",
+    "CEIL": "Ceil",
+    "CONCATENATION": "Concatenation",
+    "CONV_2D": "Conv2D",
+    "COS": "Cos",
+    "CUMSUM": "CumSum",
+    "CUSTOM:CIRCULAR_BUFFER": "CircularBuffer",
+    "CUSTOM:TFLite_Detection_PostProcess": "DetectionPostprocess",
+    "CUSTOM:ethos-u": "EthosU",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2D",
+    "DEPTH_TO_SPACE": "DepthToSpace",
+    "DEQUANTIZE": "Dequantize",
+    "DIV": "Div",
+    "DYNAMIC_UPDATE_SLICE": "DynamicUpdateSlice",
+    "ELU": "Elu",
+    "EMBEDDING_LOOKUP": "EmbeddingLookup",
+    "EQUAL": "Equal",
+    "EXP": "Exp",
+    "EXPAND_DIMS": "ExpandDims",
+    "FILL": "Fill",
+    "FLOOR": "Floor",
+    "FLOOR_DIV": "FloorDiv",
+    "FLOOR_MOD": "FloorMod",
+    "FULLY_CONNECTED": "FullyConnected",
+    "GATHER": "Gather",
+    "GATHER_ND": "GatherNd",
+    "GREATER": "Greater",
+    "GREATER_EQUAL": "GreaterEqual",
+    "HARD_SWISH": "HardSwish",
+    "L2_NORMALIZATION": "L2Normalization",
+    "L2_POOL_2D": "L2Pool2D",
+    "LEAKY_RELU": "LeakyRelu",
+    "LESS": "Less",
+    "LESS_EQUAL": "LessEqual",
+    "LOG": "Log",
+    "LOGICAL_AND": "LogicalAnd",
+    "LOGICAL_NOT": "LogicalNot",
+    "LOGICAL_OR": "LogicalOr",
+    "LOGISTIC": "Logistic",
+    "LOG_SOFTMAX": "LogSoftmax",
+    "MAXIMUM": "Maximum",
+    "MAX_POOL_2D": "MaxPool2D",
+    "MEAN": "Mean",
+    "MINIMUM": "Minimum",
+    "MIRROR_PAD": "MirrorPad",
+    "MUL": "Mul",
+    "NEG": "Neg",
+    "NOT_EQUAL": "NotEqual",
+    "PACK": "Pack",
+    "PAD": "Pad",
+    "PADV2": "PadV2",
+    "PRELU": "Prelu",
+    "QUANTIZE": "Quantize",
+    "REDUCE_ALL": "ReduceAll",
+    "REDUCE_MAX": "ReduceMax",
+    "REDUCE_MIN": "ReduceMin",
+    "RELU": "Relu",
+    "RELU6": "Relu6",
+    "RESHAPE": "Reshape",
+    "RESIZE_BILINEAR": "ResizeBilinear",
+    "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighbor",
+    "REVERSE_V2": "ReverseV2",
+    "ROUND": "Round",
+    "RSQRT": "Rsqrt",
+    "SELECT_V2": "SelectV2",
+    "SHAPE": "Shape",
+    "SIN": "Sin",
+    "SLICE": "Slice",
+    "SOFTMAX": "Softmax",
+    "SPACE_TO_BATCH_ND": "SpaceToBatchNd",
+    "SPACE_TO_DEPTH": "SpaceToDepth",
+    "SPLIT": "Split",
+    "SPLIT_V": "SplitV",
+    "SQRT": "Sqrt",
+    "SQUARE": "Square",
+    "SQUARED_DIFFERENCE": "SquaredDifference",
+    "SQUEEZE": "Squeeze",
+    "STRIDED_SLICE": "StridedSlice",
+    "SUB": "Sub",
+    "SUM": "Sum",
+    "SVDF": "Svdf",
+    "TANH": "Tanh",
+    "TRANSPOSE": "Transpose",
+    "TRANSPOSE_CONV": "TransposeConv",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
+    "UNPACK": "Unpack",
+    "ZEROS_LIKE": "ZerosLike",
+}
+
+# Ops with a Register_<op>_INT8 that brings the int8 kernel only. Without CMSIS-NN it is the ordinary registration under another name.
+_INT8_KERNELS = frozenset(
+    {
+        "ADD",
+        "AVERAGE_POOL_2D",
+        "BATCH_MATMUL",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "FULLY_CONNECTED",
+        "MAXIMUM",
+        "MAX_POOL_2D",
+        "MINIMUM",
+        "MUL",
+        "PAD",
+        "SOFTMAX",
+        "TRANSPOSE",
+        "TRANSPOSE_CONV",
+    }
+)
+
+# Ops whose kernels refuse float activations with quantized weights.
+_NOT_HYBRID = frozenset(
+    {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
+)
+_INTEGERS = frozenset({DType.INT4, DType.INT8, DType.UINT8, DType.INT16})
+
+
+def resolver_calls(graph: Graph) -> tuple[tuple[str, str], ...]:
+    """One (method, int8-only registration or empty) per kind of op, in order of first use.
+
+    Every kind must be one that TFLM has (`refusal` is None).
+    """
+    kinds = dict.fromkeys(op.kind for op in graph.ops)
+    return tuple((f"Add{_ADD_NAMES[kind]}", _int8_registration(graph, kind)) for kind in kinds)
+
+
+def _int8_registration(graph: Graph, kind: str) -> str:
+    """Empty unless each op of this kind computes on int8 alone."""
+    if kind not in _INT8_KERNELS or not all(_is_int8(graph, op) for op in graph.ops if op.kind == kind):
+        return ""
+    return f"Register_{kind}_INT8"
+
+
+def _is_int8(graph: Graph, op: Op) -> bool:
+    tensors = [t for t in (*graph.op_inputs(op), *graph.op_outputs(op)) if t is not None]
+    return all(t.dtype is DType.INT8 or (t.is_constant and t.dtype in (DType.INT32, DType.INT64)) for t in tensors)
+
+
+def refusal(graph: Graph, op: Op) -> tuple[str, str] | None:
+    """Why TFLM does not run this op, and the way out; None when nothing speaks against it."""
+    if op.kind not in _ADD_NAMES:
+        return "TensorFlow Lite Micro has no such op", "replace this layer with one that `edgecompress compress` converts to int8"
+    inputs = [t for t in graph.op_inputs(op) if t is not None]
+    types = {t.dtype for t in inputs}
+    if DType.OTHER in types or any(t.dtype is DType.OTHER for t in graph.op_outputs(op)):
+        return "a tensor has a type that cores have no use for", "convert the model to int8"
+    if op.kind in _NOT_HYBRID and DType.FLOAT32 in types and any(t.is_constant and t.dtype in _INTEGERS for t in inputs):
+        return "float activations with quantized weights (dynamic range) are not supported", "convert the model to full int8"
+    if op.kind == "DEQUANTIZE" and DType.FLOAT16 in types:
+        return "float16 weights are not supported", "convert the model to full int8, or to float32"
+    if op.kind == "FULLY_CONNECTED" and DType.INT4 in types:
+        return "int4 weights are not supported here", "keep this layer's weights at 8 bits"
+    return None
