@@ -21,7 +21,12 @@ def _read_target(context: click.Context, parameter: click.Parameter, value: str)
     return value
 
 
-def _read_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def read_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The name, checked.
+
+    Raises:
+        UserError: C could not use it.
+    """
     if value is None:
         return None
     if not (value.isascii() and value.isidentifier()):
@@ -58,7 +63,7 @@ port_option = click.option(
     "--port", metavar="URL", help="Where a board is: /dev/ttyACM0, COM3, or any pyserial URL such as socket://localhost:4000."
 )
 name_option = click.option(
-    "--name", metavar="NAME", callback=_read_name, help="What the model is called in C, a C identifier. [default: from the file's name]"
+    "--name", metavar="NAME", callback=read_name, help="What the model is called in C, a C identifier. [default: from the file's name]"
 )
 keep_input_option = click.option(
     "--keep-input", is_flag=True, help="Never let an inference overwrite its input buffer (costs arena when the plan would reuse it)."

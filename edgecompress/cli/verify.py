@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 @click.command(short_help="Do all runtimes give the same bytes?")
 @model_argument
 @click.option(
-    "--keras", metavar="MODEL.keras", type=click.Path(path_type=Path), help="The Keras model that the .tflite was converted from."
+    "--keras",
+    metavar="MODEL.keras",
+    type=click.Path(path_type=Path),
+    help="The fake-quant model that the .tflite was converted from; compress leaves it as fake_quant.keras.",
 )
 @click.option(
     "--data", metavar="DATA", help="Real inputs: FILE.py:FUNCTION, a .npy file, or a calibration set. [default: generated inputs]"
@@ -33,12 +36,12 @@ def command(model: Path, keras: Path | None, data: str | None, inputs: int, targ
     differ that must not: those of TFLM on the host and of the generated C always.
     """
     from edgecompress.cli.console import ProgressDisplay, stdout_console
-    from edgecompress.pipeline.verify import Status, verify
+    from edgecompress.pipeline.verify import verify
 
     with ProgressDisplay() as progress:
         report = verify(model, keras=keras, data=data, inputs=inputs, target=target, progress=progress)
     print_report(stdout_console(), report)
-    broken = [rung for rung in report.rungs if rung.status is Status.DIFFERS]
+    broken = [rung for rung in report.rungs if not rung.ok]
     if broken:
         worst = broken[0]
         raise MismatchError(
