@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecompress.artifact import Engine, GeneratedModel
-from edgecompress.convert import read_model_bytes, read_tflite
+from edgecompress.convert import read_tflite
+from edgecompress.convert.model_file import read_model_bytes
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph
 
@@ -50,10 +51,12 @@ def generate_sources(model: LoadedModel, engine: Engine, *, name: str | None, ke
     Raises:
         ModelError: the engine is none that runs on a core, or lacks an op of the model.
     """
-    from edgecompress.codegen import generate_aot, generate_tflm
-
     if engine is Engine.AOT:
+        from edgecompress.codegen import generate_aot
+
         return generate_aot(model.graph, name=name, keep_input=keep_input)
     if engine is Engine.TFLM:
+        from edgecompress.codegen import generate_tflm
+
         return generate_tflm(model.graph, model.data, name=name)
     raise ModelError(f"engine {engine.value} is not C: it runs on the host and on phones", hint="choose --engine aot or --engine tflm")
