@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TFLITE_AT_4 = b"TFL3"
 _MEMBERS = ("config.json", "model.weights.h5")
-_LOCATE = re.compile(r"Could not locate (?:class|function) '([^']+)'")
+_UNKNOWN = re.compile(r"Could not (?:locate (?:class|function)|deserialize) '([^']+)'")
 _SAVE_HINT = "save the model with model.save('model.keras') in Keras 3"
 
 
@@ -29,11 +30,14 @@ def load_keras(path: Path) -> Model:
     import keras
 
     try:
-        try:
-            return keras.models.load_model(path, safe_mode=True)
-        except (TypeError, ValueError, AttributeError, LookupError, NotImplementedError):
-            # The layers may be fine and only the loss or a metric unknown: those can be inferred again.
-            return keras.models.load_model(path, safe_mode=True, compile=False)
+        with warnings.catch_warnings():
+            # Keras warns that the optimizer's state does not fit; every pass starts an optimizer of its own.
+            warnings.simplefilter("ignore", UserWarning)
+            try:
+                return keras.models.load_model(path, safe_mode=True)
+            except (TypeError, ValueError, AttributeError, LookupError, NotImplementedError):
+                # The layers may be fine and only the loss or a metric unknown: those can be inferred again.
+                return keras.models.load_model(path, safe_mode=True, compile=False)
     except Exception as e:  # the file is untrusted, and Keras raises whatever its parts raise
         raise _explain(path, e) from e
 
@@ -74,7 +78,7 @@ def _check_members(path: Path) -> None:
 
 def _explain(path: Path, error: Exception) -> ModelError:
     text = str(error)
-    unknown = _LOCATE.search(text)
+    unknown = _UNKNOWN.search(text)
     if unknown:
         return ModelError(
             f"{path}: uses {unknown.group(1)!r}, which Keras does not know",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from edgecompress.compress.data import Data
+from edgecompress.compress.data import Data, as_model_inputs, count_samples
 from edgecompress.compress.score import Score, score_model
 from edgecompress.compress.train import fit
 from edgecompress.convert import Converter, Mode
@@ -15,6 +16,8 @@ from edgecompress.recipe import QuantizeSettings
 
 if TYPE_CHECKING:
     from keras import Model
+
+_CALIBRATE = "return calibration=x, about 100 to 500 typical inputs, from the data function"
 
 
 @dataclass(frozen=True)
@@ -59,20 +62,21 @@ def convert_quantized(model: Model, settings: QuantizeSettings, data: Data, conv
     """
     mode, calibration = Mode(settings.mode), data.calibration_inputs
     if settings.method == "qat":
-        from edgecompress.compress.quantize import export_view
+        from edgecompress.compress.quantize import export_view, needs_calibration
 
-        # Calibration fills in the few ranges that no fake-quant sets; trained ones win.
-        return converter.convert(export_view(model), mode, calibration=calibration, trained_ranges=True, allow_float=settings.allow_float)
+        view = export_view(model)
+        extra = calibration if needs_calibration(model) else None
+        return converter.convert(view, mode, calibration=extra, trained_ranges=True, allow_float=settings.allow_float)
     if mode.is_integer and calibration is None:
         raise DataError(
             f"quantize: mode {mode.value} measures ranges on calibration data, and the data has neither calibration nor train",
-            hint="return calibration=x, about 100 to 500 typical inputs, from the data function",
+            hint=_CALIBRATE,
         )
     return converter.convert(model, mode, calibration=calibration, allow_float=settings.allow_float)
 
 
 def _train_aware(model: Model, settings: QuantizeSettings, data: Data, progress: Progress) -> tuple[Model, QuantizeNote]:
-    from edgecompress.compress.quantize import quantization_aware
+    from edgecompress.compress.quantize import observe_ranges, quantization_aware
 
     aware = quantization_aware(model, allow_float=settings.allow_float, keep_zeros=True)
     steps, objective = 0, "none: not trained"
@@ -88,6 +92,8 @@ def _train_aware(model: Model, settings: QuantizeSettings, data: Data, progress:
             progress=progress,
         )
         steps, objective = trained.steps, trained.objective
+    else:
+        observe_ranges(aware, _batches(aware, data, settings.batch_size))
     return aware, QuantizeNote(
         method="qat",
         mode=settings.mode,
@@ -99,6 +105,20 @@ def _train_aware(model: Model, settings: QuantizeSettings, data: Data, progress:
         before=score_model(model, data),
         after=score_model(aware, data),
     )
+
+
+def _batches(model: Model, data: Data, batch_size: int) -> Iterator[Any]:
+    """The calibration inputs in the structure that the model takes."""
+    import keras
+
+    inputs = data.calibration_inputs
+    if inputs is None:
+        raise DataError(
+            "quantize: ranges are measured on calibration data, and the data has neither calibration nor train", hint=_CALIBRATE
+        )
+    arrays = as_model_inputs(model, inputs)
+    for start in range(0, count_samples(inputs), batch_size):
+        yield keras.tree.map_structure(lambda array, start=start: array[start : start + batch_size], arrays)
 
 
 def _prepare(model: Model, settings: QuantizeSettings, data: Data) -> tuple[Model, QuantizeNote]:

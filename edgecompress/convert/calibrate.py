@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgecompress.errors import DataError
 
 Inputs: TypeAlias = NDArray[np.generic] | Sequence[NDArray[np.generic]] | Mapping[str, NDArray[np.generic]]
-"""Samples for a model: one array [n, ...]; for several inputs a sequence in the model's order, or a mapping by input name."""
+"""Samples for a model: one array [n, ...]; for several inputs a tuple in the model's order, or a mapping by input name."""
 
 _HINT = "calibration data has the shape of the model's input with the samples along the first axis: [n, ...]"
 
@@ -31,21 +31,16 @@ def input_arrays(inputs: Inputs, names: Sequence[str]) -> list[NDArray[np.generi
                 hint="name the arrays as the model's inputs",
             )
         return [np.asarray(inputs[name]) for name in names]
-    if isinstance(inputs, list | tuple) and len(names) != 1:
-        if len(inputs) != len(names):
-            raise DataError(
-                f"the model has {len(names)} inputs ({', '.join(names)}); {len(inputs)} arrays came",
-                hint="give one array per input, in that order",
-            )
-        return [np.asarray(array) for array in inputs]
-    if isinstance(inputs, list | tuple) and len(inputs) == 1:
-        return [np.asarray(inputs[0])]
-    if len(names) != 1:
+    # A list for a model of one input is a list of samples.
+    several = isinstance(inputs, tuple) or (isinstance(inputs, list) and len(names) != 1)
+    count = len(inputs) if several else 1
+    if count != len(names):
+        plural = "s" if len(names) != 1 else ""
         raise DataError(
-            f"the model has {len(names)} inputs ({', '.join(names)}); one array came",
-            hint="give a tuple with one array per input, in that order",
+            f"the model has {len(names)} input{plural} ({', '.join(names)}); {count} array{'s' if count != 1 else ''} came",
+            hint="give a tuple with one array per input, in that order" if plural else "give one array",
         )
-    return [np.asarray(inputs)]
+    return [np.asarray(array) for array in inputs] if several else [np.asarray(inputs)]
 
 
 def check_calibration(arrays: Sequence[NDArray[np.generic]], names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> None:
