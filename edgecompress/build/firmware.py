@@ -179,6 +179,9 @@ class _Build:
             image = read_elf(self.work / "firmware.elf")
             check_fits(image, measure_sizes(image, code_bytes), self.generated.info, self.target)
             raise
+        # The only paths of this machine in it are the compiler's.
+        for folder in (*self.compiler.environment.values(), str(self.compiler.folder)):
+            listing = listing.replace(folder, "compiler")
         write_text(self.work / "firmware.map", listing)
         return read_elf(self.work / "firmware.elf")
 
