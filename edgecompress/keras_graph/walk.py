@@ -46,7 +46,7 @@ class _Reader:
             calls=self._calls,
             input_structure=_swap(functional._inputs_struct, tensors),
             output_structure=_swap(functional._outputs_struct, tensors),
-            output_names=list(model.output_names),
+            output_names=list(functional.output_names),
         )
 
     def _open(self, functional: Any, tensors: dict[int, Value], path: str) -> None:  # noqa: ANN401
