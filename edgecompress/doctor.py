@@ -133,7 +133,7 @@ def _program(program: _Program) -> Finding:
     path = _find_program(program.name)
     if path is None:
         return Finding(program.name, State.MISSING, "", program.purpose, program.remedy)
-    version = _first_line(path)
+    version = _version_of(path)
     if version is None:
         return Finding(program.name, State.WRONG, path, program.purpose, f"{path} --version fails: {program.remedy}")
     return Finding(program.name, State.OK, version, program.purpose)
@@ -148,8 +148,8 @@ def _find_program(name: str) -> str | None:
     return os.environ.get("EDGECOMPRESS_ADB") or shutil.which(name) or (str(in_sdk) if home and in_sdk.is_file() else None)
 
 
-def _first_line(path: str) -> str | None:
-    """The first line that `path --version` prints; None when it fails."""
+def _version_of(path: str) -> str | None:
+    """The first number of the form 1.2 or 1.2.3 that `path --version` prints, or the path where there is none; None when it fails."""
     try:
         done = subprocess.run(
             [path, "--version"],
@@ -162,7 +162,8 @@ def _first_line(path: str) -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return (done.stdout.strip().splitlines() or [path])[0]
+    found = re.search(r"\d+(?:\.\d+)+", done.stdout)
+    return found[0] if found else path
 
 
 def _cache_folder() -> Finding:

@@ -127,6 +127,8 @@ def test_control_characters_from_files_stay_harmless(failing_inspect, capsys):
         (["measure", "ssh:me@there", "m"], "not in this version"),
         (["measure", "serial:/dev/ttyACM0", "m"], "names no port itself"),
         (["measure", "cortex-m4", "m", "--runs", "0"], "runs"),
+        (["measure", "serial:"], "--port"),
+        (["run", "serial:", "--input", "-", "--output", "-"], "--port"),
         (["run", "cortex-m4", "m"], "--input"),
         (["run", "cortex-m4", "m", "--input", "-", "--input", "-", "--output", "o"], "2 times"),
         (["run", "cortex-m4", "m", "--input", "/no/such/input", "--output", "o"], "/no/such/input"),

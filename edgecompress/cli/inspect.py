@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +50,7 @@ def _print_ops(console: Console, graph: Graph) -> None:
     from edgecompress.cli.tables import Column, print_table
     from edgecompress.graph import count_macs
 
-    columns = [Column("op", number=True), Column("kind"), Column("version", number=True), Column("reads"), Column("gives")]
+    columns = [Column("op", number=True), Column("kind"), Column("v", number=True), Column("reads"), Column("gives")]
     columns += [Column("MACs", number=True), Column("constants", number=True), Column("tensor")]
     rows = []
     for op in graph.ops:
@@ -61,11 +63,11 @@ def _print_ops(console: Console, graph: Graph) -> None:
                 str(op.index),
                 op.kind,
                 str(op.version),
-                " ".join(_shape(tensor) for tensor in inputs if not tensor.is_constant),
-                " ".join(_shape(tensor) for tensor in outputs),
+                _shapes([tensor for tensor in inputs if not tensor.is_constant]),
+                _shapes(outputs),
                 f"{macs:,}" if macs else "",
                 f"{constant_bytes:,} B" if constant_bytes else "",
-                " ".join(tensor.name for tensor in outputs),
+                " ".join(_short(tensor.name) for tensor in outputs),
             ]
         )
     print_table(console, columns, rows)
@@ -78,12 +80,24 @@ def _print_plan(console: Console, plan: ModelInfo) -> None:
     console.print(f"Memory plan of the generated C: arena {format_bytes(plan.arena_bytes)}, {len(plan.steps)} steps")
     columns = [Column("offset", number=True), Column("bytes", number=True), Column("steps"), Column("tensor")]
     buffers = sorted(plan.plan, key=lambda buffer: (buffer.first_op, buffer.offset))
-    rows = [[f"{b.offset:,}", f"{b.bytes:,}", f"{b.first_op} to {b.last_op}", b.tensor] for b in buffers]
+    rows = [[f"{b.offset:,}", f"{b.bytes:,}", f"{b.first_op} to {b.last_op}", _short(b.tensor)] for b in buffers]
     print_table(console, columns, rows)
+
+
+def _short(name: str) -> str:
+    """The first of the names that the converter joined: `a/Relu;a/BiasAdd;a/Conv2D -> a/Relu (+2)`."""
+    first, *others = name.split(";")
+    return f"{first} (+{len(others)})" if others else first
 
 
 def _shape(tensor: Tensor) -> str:
     return f"[{','.join(str(side) for side in tensor.shape)}]"
+
+
+def _shapes(tensors: Sequence[Tensor]) -> str:
+    """Shapes in order, equal neighbours once: `2 x [1,32,32,16]`."""
+    groups = [(shape, len(list(same))) for shape, same in groupby(_shape(tensor) for tensor in tensors)]
+    return " ".join(shape if count == 1 else f"{count} x {shape}" for shape, count in groups)
 
 
 def _describe(tensor: Tensor) -> str:

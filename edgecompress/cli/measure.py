@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecompress.cli.options import any_engine_option, optional_model_argument, port_option, target_argument, toolchain_option
+from edgecompress.cli.options import (
+    any_engine_option,
+    optional_model_argument,
+    port_option,
+    require_port,
+    target_argument,
+    toolchain_option,
+)
 from edgecompress.errors import MismatchError
 
 if TYPE_CHECKING:
@@ -54,6 +61,7 @@ def command(
     from edgecompress.pipeline import measure
     from edgecompress.profile import profile_text, write_profile
 
+    require_port(target, port)
     profile = measure(
         target,
         model,

@@ -21,6 +21,16 @@ def _read_target(context: click.Context, parameter: click.Parameter, value: str)
     return value
 
 
+def require_port(target: str, port: str | None) -> None:
+    """A serial target needs a port.
+
+    Raises:
+        TargetError: none was named.
+    """
+    if target == "serial:" and port is None:
+        raise TargetError("serial: is any board on a port, and no --port was named", hint="add --port, for example --port /dev/ttyACM0")
+
+
 def read_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """The name, checked.
 

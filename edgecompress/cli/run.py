@@ -8,7 +8,14 @@ from pathlib import Path
 
 import click
 
-from edgecompress.cli.options import any_engine_option, optional_model_argument, port_option, target_argument, toolchain_option
+from edgecompress.cli.options import (
+    any_engine_option,
+    optional_model_argument,
+    port_option,
+    require_port,
+    target_argument,
+    toolchain_option,
+)
 from edgecompress.errors import OutputError, UserError
 
 _MAX_INPUT_BYTES = 256 << 20
@@ -42,6 +49,7 @@ def command(
     from edgecompress.artifact import Engine
     from edgecompress.pipeline import run
 
+    require_port(target, port)
     for option, names in (("--input", inputs), ("--output", outputs)):
         if names.count("-") > 1:
             raise UserError(f"{option} - was given {names.count('-')} times; a stream carries one tensor", hint="give files for the others")
