@@ -22,12 +22,13 @@ from edgecompress.profile import Measurement
 
 # A reply that carries no inference: the frame's time on the wire (0.03 s at 115200 baud, 0.4 s at 9600) and the device's work.
 REPLY_TIMEOUT_S = 5.0
-# An inference on a slow core; there is no sign of life while it runs.
+# An inference on a slow core. The device says "running" before it starts one; then there is no sign of life until it is done.
 INFERENCE_TIMEOUT_S = 300.0
 # How often a frame goes out before the link counts as broken.
 ATTEMPTS = 3
-# While a device starts, it is greeted this often.
+# While a device starts, it is greeted this often, but at least GREETINGS times.
 GREETING_S = 0.5
+GREETINGS = 4
 STEPS_PER_ANSWER = 16
 
 _STATUS_NAMES = {-1: "EC_ERROR_ARENA", -2: "EC_ERROR_INDEX", -3: "EC_ERROR_INVOKE"}
@@ -62,6 +63,7 @@ class SerialDevice:
         self._link = link
         self._timeout_s = timeout_s
         self._sequence = 0
+        self._unfinished = 0  # commands that were sent and whose m-ready has not come
         self._held: tuple[bytes, ...] = ()
         self._wire_info = self._greet()
         self._clock = wire.parse_clock(self._ask("clock"))
@@ -137,18 +139,18 @@ class SerialDevice:
         return DeviceModel(info.name, info.sha256, info.engine, info.arena_bytes, inputs, outputs, info.steps)
 
     def _run_once(self) -> int:
-        (ticks,) = wire.parse_numbers(self._ask("run 0", timeout_s=INFERENCE_TIMEOUT_S), 1)
+        (ticks,) = wire.parse_numbers(self._ask("run 0"), 1)
         return ticks
 
     def _time_steps(self) -> list[int]:
         ticks: list[int] = []
         while len(ticks) < self._model.step_count:
             count = min(STEPS_PER_ANSWER, self._model.step_count - len(ticks))
-            ticks += wire.parse_numbers(self._ask(f"steps {len(ticks)}", timeout_s=INFERENCE_TIMEOUT_S), count)
+            ticks += wire.parse_numbers(self._ask(f"steps {len(ticks)}"), count)
         return ticks
 
     def _probe_memory(self) -> wire.Memory:
-        return wire.parse_memory(self._ask("memory", timeout_s=2 * INFERENCE_TIMEOUT_S))
+        return wire.parse_memory(self._ask("memory"))
 
     def _read_output(self, index: int, count: int) -> bytes:
         chunk = self._wire_info.chunk_bytes
@@ -198,10 +200,13 @@ class SerialDevice:
         acknowledged = start
         while True:
             for offset in _take(offsets, self._wire_info.window - len(on_the_way)):
-                on_the_way.append(self._send(wire.load_body(index, offset, data[offset : offset + chunk])))
+                sequence = self._next_sequence()
+                self._send(sequence, wire.load_body(index, offset, data[offset : offset + chunk]))
+                on_the_way.append(sequence)
             if not on_the_way:
+                self._unfinished = 1
                 return acknowledged
-            answer = self._answer_to(on_the_way[0], self._timeout_s)
+            answer = self._answer_to(on_the_way[0], self._timeout_s, alone=False)
             if answer is None or wire.refusal(answer.body) is not None:
                 self._discard(len(on_the_way))
                 return acknowledged
@@ -220,10 +225,13 @@ class SerialDevice:
     def _greet(self) -> wire.Info:
         """Find our firmware: end whatever half a command it holds, and ask for `info` until it answers."""
         deadline = time.monotonic() + self._timeout_s
+        patience = min(GREETING_S, self._timeout_s / GREETINGS)
+        sequence = self._next_sequence()  # one for all, so that a late answer counts
         while time.monotonic() < deadline:
             self._link.send(wire.END.encode("ascii"))
-            sequence = self._send("info")
-            answer = self._answer_to(sequence, min(GREETING_S, max(0.0, deadline - time.monotonic())), greeting=True)
+            self._unfinished += 1
+            self._send(sequence, "info")
+            answer = self._answer_to(sequence, patience, alone=False, greeting=True)
             if answer is not None and wire.refusal(answer.body) is None:
                 return wire.parse_info(answer.body)
         where = f"{self._link.url}: sent 'ec info' for {self._timeout_s:g} s;"
@@ -234,20 +242,20 @@ class SerialDevice:
             hint="is this the right port and baud rate? Flash firmware that edgecompress build wrote",
         )
 
-    def _ask(self, body: str, *, timeout_s: float | None = None) -> str:
+    def _ask(self, body: str) -> str:
         """Send a request until its answer arrives whole; the answer's body, which is no refusal."""
-        timeout = self._timeout_s if timeout_s is None else timeout_s
         sequence = self._next_sequence()
         for _ in range(ATTEMPTS):
-            self._link.send(wire.encode_frame(sequence, body))
-            answer = self._answer_to(sequence, timeout)
+            self._send(sequence, body)
+            answer = self._answer_to(sequence, self._timeout_s, alone=True)
             reason = "" if answer is None else wire.refusal(answer.body)
             if answer is not None and reason is None:
+                self._unfinished = 1
                 return answer.body
             if reason and not reason.startswith("frame"):
                 raise self._refused(body, reason)
         raise LinkError(
-            f"{self._link.url}: sent {wire.shown(body, 40)!r} {ATTEMPTS} times; expected a whole answer within {timeout:g} s each; "
+            f"{self._link.url}: sent {wire.shown(body, 40)!r} {ATTEMPTS} times; expected a whole answer within {self._timeout_s:g} s each; "
             f"it last sent: {self._link.last_seen or 'nothing'}",
             hint=_RESET_HINT,
         )
@@ -261,18 +269,20 @@ class SerialDevice:
             hint="the device may have restarted: try again",
         )
 
-    def _send(self, body: str) -> int:
-        sequence = self._next_sequence()
+    def _send(self, sequence: int, body: str) -> None:
         self._link.send(wire.encode_frame(sequence, body))
-        return sequence
+        self._unfinished += 1
 
     def _next_sequence(self) -> int:
         # 255 is what the device answers with when it could not read the number.
         self._sequence = (self._sequence + 1) % 255
         return self._sequence
 
-    def _answer_to(self, sequence: int, timeout_s: float, *, greeting: bool = False) -> wire.Answer | None:
-        """The answer to a frame, or None: late, damaged, or the device says that the frame arrived damaged.
+    def _answer_to(self, sequence: int, timeout_s: float, *, alone: bool, greeting: bool = False) -> wire.Answer | None:
+        """The answer to a frame, or None: late, lost, damaged, or the device says that the frame arrived damaged.
+
+        Args:
+            alone: no other frame is on the way, so that an m-ready too many means that the answer was lost.
 
         Raises:
             DeviceError: the device stopped in a fault, or (when it is greeted) speaks another dialect.
@@ -285,9 +295,15 @@ class SerialDevice:
                     answer = wire.decode_answer(line)
                 except LinkError:
                     return None
-                if answer.sequence == sequence:
+                if answer.sequence == sequence and answer.body == wire.RUNNING:
+                    deadline = time.monotonic() + INFERENCE_TIMEOUT_S
+                elif answer.sequence == sequence:
                     return answer
-                if (wire.refusal(answer.body) or "").startswith("frame"):
+                elif (wire.refusal(answer.body) or "").startswith("frame"):
+                    return None
+            elif line == wire.READY:
+                self._unfinished = max(0, self._unfinished - 1)
+                if alone and self._unfinished == 0:
                     return None
             elif line == wire.BOOTED:
                 if not greeting:

@@ -24,6 +24,8 @@ from edgecompress.graph import DType
 END = "%"
 READY = "m-ready"
 BOOTED = "m-init-done"
+RUNNING = "running"
+"""The body of the first of two answers to what takes as long as an inference."""
 PROTOCOL_VERSION = 1
 
 # A line of results holds every element of an output in text; a longer line is not the protocol's.

@@ -251,25 +251,46 @@ static void answer_read(char *words, text_writer *to) {
     text_write_base64(to, output + offset, count);
 }
 
-void verb_handle(char *body, text_writer *answer) {
-    static const struct {
-        const char *name;
-        void (*handle)(char *words, text_writer *answer);
-    } verbs[] = {
-        {"info", answer_info},   {"clock", answer_clock}, {"input", answer_input},       {"output", answer_output},
-        {"begin", answer_begin}, {"load", answer_load},   {"end", answer_end},           {"run", answer_run},
-        {"steps", answer_steps}, {"read", answer_read},   {"overhead", answer_overhead}, {"memory", answer_memory},
-    };
-    const char *verb = text_next_word(&body);
-    for (uint32_t i = 0; verb && i < sizeof verbs / sizeof verbs[0]; i++) {
-        if (text_equal(verb, verbs[i].name)) {
-            verbs[i].handle(body, answer);
-            if (answer->full) {
-                answer->length = 0;
-                refuse(answer, "answer too long");
-            }
-            return;
+typedef struct {
+    const char *name;
+    void (*handle)(char *words, text_writer *answer);
+    bool slow;
+} verb;
+
+static const verb VERBS[] = {
+    {"info", answer_info, false},         {"clock", answer_clock, false}, {"input", answer_input, false}, {"output", answer_output, false},
+    {"begin", answer_begin, false},       {"load", answer_load, false},   {"end", answer_end, false},     {"read", answer_read, false},
+    {"overhead", answer_overhead, false}, {"run", answer_run, true},      {"steps", answer_steps, true},  {"memory", answer_memory, true},
+};
+
+static const verb *find_verb(const char *body) {
+    for (uint32_t i = 0; i < sizeof VERBS / sizeof VERBS[0]; i++) {
+        const char *a = VERBS[i].name, *b = body;
+        while (*a && *a == *b) {
+            a++, b++;
+        }
+        if (*a == '\0' && (*b == '\0' || *b == ' ')) {
+            return &VERBS[i];
         }
     }
-    refuse(answer, "verb");
+    return NULL;
+}
+
+bool verb_is_slow(const char *body) {
+    const verb *found = find_verb(body);
+    return found && found->slow;
+}
+
+void verb_handle(char *body, text_writer *answer) {
+    const verb *found = find_verb(body);
+    if (found == NULL) {
+        refuse(answer, "verb");
+        return;
+    }
+    text_next_word(&body);
+    found->handle(body, answer);
+    if (answer->full) {
+        answer->length = 0;
+        refuse(answer, "answer too long");
+    }
 }

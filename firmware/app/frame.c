@@ -73,6 +73,10 @@ void frame_handle(char *line, uint32_t length) {
         text_write(&body, fault);
     } else {
         line[length - TAIL_CHARS] = '\0';
+        if (verb_is_slow(line + HEAD_CHARS)) {
+            static char running[] = "running";
+            send_frame(sequence, &(text_writer){running, sizeof running - 1, sizeof running - 1, false});
+        }
         verb_handle(line + HEAD_CHARS, &body);
     }
     send_frame(sequence, &body);
