@@ -5,18 +5,40 @@
 #include "ec_requantize.h"
 #include "ec_window.h"
 
-static inline int32_t divide_rounded(int32_t sum, int32_t count)
+/* Channels lie side by side: four sums at a time stay in registers. */
+#define CHANNELS 4
+
+static inline int8_t average(int32_t sum, const ec_window *w, const ec_pool_params *p)
 {
-    return (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
+    const int32_t count = w->rows * w->columns;
+    return (int8_t)ec_clamp((sum > 0 ? sum + count / 2 : sum - count / 2) / count, p->out_min, p->out_max);
 }
 
-static inline int32_t sum_of(const int8_t *in, const ec_window *w)
+static inline void average_channels(const int8_t *in, const ec_window *w, const ec_pool_params *p, int8_t *out)
+{
+    int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
+    for (int32_t y = 0; y < w->rows; y++, in += w->row_stride) {
+        const int8_t *at = in;
+        for (int32_t x = 0; x < w->columns; x++, at += w->column_stride) {
+            sum0 += at[0];
+            sum1 += at[1];
+            sum2 += at[2];
+            sum3 += at[3];
+        }
+    }
+    out[0] = average(sum0, w, p);
+    out[1] = average(sum1, w, p);
+    out[2] = average(sum2, w, p);
+    out[3] = average(sum3, w, p);
+}
+
+static inline int8_t average_channel(const int8_t *in, const ec_window *w, const ec_pool_params *p)
 {
     int32_t sum = 0;
     for (int32_t y = 0; y < w->rows; y++, in += w->row_stride)
         for (int32_t x = 0; x < w->columns; x++)
             sum += in[x * w->column_stride];
-    return sum;
+    return average(sum, w, p);
 }
 
 void ec_average_pool_s8(const ec_pool_params *p, const int8_t *in, int8_t *out)
@@ -25,10 +47,10 @@ void ec_average_pool_s8(const ec_pool_params *p, const int8_t *in, int8_t *out)
         for (int32_t y = 0; y < p->out.h; y++)
             for (int32_t x = 0; x < p->out.w; x++, out += p->out.c) {
                 const ec_window window = ec_window_at(p, y, x);
-                const int32_t count = window.rows * window.columns;
-                for (int32_t c = 0; c < p->out.c; c++) {
-                    const int32_t mean = divide_rounded(sum_of(in + window.offset + c, &window), count);
-                    out[c] = (int8_t)ec_clamp(mean, p->out_min, p->out_max);
-                }
+                int32_t c = 0;
+                for (; c + CHANNELS <= p->out.c; c += CHANNELS)
+                    average_channels(in + window.offset + c, &window, p, out + c);
+                for (; c < p->out.c; c++)
+                    out[c] = average_channel(in + window.offset + c, &window, p);
             }
 }

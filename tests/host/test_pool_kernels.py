@@ -1,0 +1,35 @@
+"""AVERAGE_POOL_2D, MAX_POOL_2D, MEAN and SUM: generated C, numpy and TFLM agree byte for byte on random ops."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import op_families
+from tests.op_cases import Family
+from tests.op_matches import FamilyMatches, check_numpy
+
+pytest.importorskip("tflite_micro", reason="needs TensorFlow Lite Micro's host wheel: pip install tflite-micro")
+
+FAMILIES = [op_families.pool, op_families.mean, op_families.sum_]
+
+
+def by_name(family: Family) -> str:
+    return family.__name__
+
+
+@pytest.fixture(scope="module")
+def matches(tmp_path_factory: pytest.TempPathFactory) -> FamilyMatches:
+    return FamilyMatches(FAMILIES, tmp_path_factory.mktemp("models"), seed=3, count=40)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=by_name)
+def test_generated_c_gives_tflms_bytes(matches: FamilyMatches, family: Family) -> None:
+    """40 random ops, compiled with sanitizers, have the outputs of TFLM."""
+    matches.check(family)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=by_name)
+def test_numpy_gives_tflms_bytes(family: Family) -> None:
+    """200 more random ops have the outputs of TFLM in numpy."""
+    for seed in range(100, 105):
+        check_numpy(family, seed=seed, count=40)
