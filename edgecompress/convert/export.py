@@ -68,7 +68,7 @@ def read_signature(model: Model) -> Signature:
         names=tuple(_input_name(t) for t in tensors),
         shapes=tuple(shapes),
         dtypes=tuple(str(t.dtype) for t in tensors),
-        outputs=tuple(str(name) for name in getattr(model, "output_names", ())),
+        outputs=tuple(str(name) for name in getattr(_graph_of(model), "output_names", ())),
         layers=tuple(sorted(_paths(model, ""), key=len, reverse=True)),
     )
 

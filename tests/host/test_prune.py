@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -165,7 +166,7 @@ def test_masks_hold_at_every_step(data):
     callback = PruningCallback(PruneSettings(sparsity=0.8, every=2, end=0.5))
     model.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[callback, Watch()])
     assert len(seen) == 16
-    assert all(bool((later | ~earlier).all()) for earlier, later in zip(seen, seen[1:], strict=False))
+    assert all(bool((later | ~earlier).all()) for earlier, later in pairwise(seen))
     assert seen[-1].mean() >= 0.8
     assert seen[-1].sum() == seen[7].sum()
 
