@@ -9,8 +9,11 @@ Tensors that an integer kernel wants in one scale (concatenation) form a group, 
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
+
 from edgecompress.compress.fake_quant import FakeQuant
-from edgecompress.compress.roles import Part, Role, part_of
+from edgecompress.compress.roles import FUSED_CAP, Part, Role, part_of
+from edgecompress.keras_graph.activations import Curve, read_activation
 from edgecompress.keras_graph.network import Call, Network, Operator, Value
 
 RANGE_SUFFIX = "_range"
@@ -41,6 +44,19 @@ class _Place:
 def place_ranges(network: Network) -> None:
     """Insert `FakeQuant` calls into a prepared network, as the module's text says."""
     _Placement(network).run()
+    _leave_caps_to_the_ranges(network)
+
+
+def _leave_caps_to_the_ranges(network: Network) -> None:
+    """A ReLU that stops at c, rounded on the range 0 to c, is a plain ReLU on that range: saturation is the cap, and the ReLU fuses."""
+    for call in list(network.calls):
+        activation = read_activation(call)
+        if activation is None or activation.curve is not Curve.CAPPED_RELU or activation.cap == FUSED_CAP:
+            continue
+        reader = network.only_reader(call.output)
+        if reader is not None and reader.operator.kind is FakeQuant and (reader.operator.config or {})["high"] == activation.cap:
+            name = call.operator.name
+            call.operator = Operator(name, keras.layers.ReLU, {"name": name}, weights=[])
 
 
 class _Placement:
@@ -74,19 +90,36 @@ class _Placement:
                         self._produce(value, call, part)
 
     def _produce(self, value: Value, call: Call, part: Part) -> None:
-        if part.fixed is not None:
+        if part.role is Role.RELU and part.fixed is not None and not self._is_capped_by_range(call):
+            self._observe(value, call, nonnegative=True)
+        elif part.fixed is not None:
             self._group_of[value] = _Group(fixed=part.fixed)
-            if part.role is not Role.FIXED or not self._leaves_the_model(value):
+            if part.role is Role.RELU or not (self._leaves_the_model(value) or self._enters_join(value)):
                 self._places.append(_Place(value, call, observes=False))
         elif not self._feeds_only_a_fused_relu(value, part):
             self._observe(value, call, nonnegative=part.nonnegative)
+
+    def _is_capped_by_range(self, call: Call) -> bool:
+        """A ReLU that stops at c needs no operator for the stop if its range is 0 to c; tensors joined with others have a wider one."""
+        return not self._enters_join(call.output)
+
+    def _enters_join(self, value: Value) -> bool:
+        """True when the value, as it is or reshaped or pooled, is an input of a call that wants one range for all its inputs."""
+        for call in self._network.calls:
+            if value in call.inputs:
+                role = self._parts[call].role
+                if role is Role.JOIN or (role in (Role.SAME, Role.SAME_ROUNDED) and self._enters_join(call.output)):
+                    return True
+        return False
 
     def _leaves_the_model(self, value: Value) -> bool:
         return value in self._network.outputs and not any(value in call.inputs for call in self._network.calls)
 
     def _feeds_only_a_fused_relu(self, value: Value, part: Part) -> bool:
         reader = self._network.only_reader(value)
-        return part.role in _FUSES_RELU and reader is not None and self._parts[reader].role is Role.RELU
+        if part.role not in _FUSES_RELU or reader is None or self._parts[reader].role is not Role.RELU:
+            return False
+        return self._parts[reader].fixed is None or self._is_capped_by_range(reader)
 
     def _observe(self, value: Value, call: Call | None, *, nonnegative: bool = False) -> None:
         self._group_of[value] = _Group(observed=[value])

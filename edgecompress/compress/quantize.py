@@ -17,9 +17,9 @@ from edgecompress.compress.fake_quant import FLOAT_KINDS, INT8_KINDS, FakeQuant
 from edgecompress.compress.placement import RANGE_SUFFIX, place_ranges
 from edgecompress.compress.roles import Role, part_of
 from edgecompress.errors import ModelError, UnsupportedOpError
-from edgecompress.keras_graph.activations import Curve, read_activation
 from edgecompress.keras_graph.network import Call, Network, Operator, as_float32
 from edgecompress.keras_graph.prepare import prepare_network
+from edgecompress.keras_graph.quirks import make_biases_differ
 from edgecompress.keras_graph.rebuild import build_model
 from edgecompress.keras_graph.walk import read_network
 from edgecompress.keras_graph.weighted import is_weighted, kernel_of
@@ -64,7 +64,6 @@ def quantization_aware(model: Any, *, allow_float: Sequence[str] = (), keep_zero
         raise ModelError(f"{network.name} is quantization-aware already", hint="go on training it with fit(), or export it")
     refuse_float_layers(network, allow_float)
     place_ranges(network)
-    _leave_caps_to_the_ranges(network)
     for operator in network.operators():
         if is_weighted(operator):
             _round_kernel(operator, keep_zeros=keep_zeros)
@@ -89,6 +88,7 @@ def export_view(model: Any) -> Any:  # noqa: ANN401
     for operator in network.operators():
         if operator.kind in FLOAT_KINDS:
             _restore_kernel(operator)
+    make_biases_differ(network)
     return build_model(network)
 
 
@@ -140,17 +140,6 @@ def _float_layers(network: Network) -> list[FloatLayer]:
         if part.role is Role.FLOAT and any(value.is_float for value in call.outputs):
             found.setdefault(call.operator.name, FloatLayer(call.operator.name, call.operator.kind.__name__, part.way_out))
     return list(found.values())
-
-
-def _leave_caps_to_the_ranges(network: Network) -> None:
-    """A ReLU that stops at c, rounded on the range 0 to c, is a plain ReLU on that range: saturation is the cap, and the ReLU fuses."""
-    import keras
-
-    for call in network.calls:
-        activation = read_activation(call)
-        if activation is not None and activation.curve is Curve.CAPPED_RELU and activation.cap != 6.0:
-            name = call.operator.name
-            call.operator = Operator(name, keras.layers.ReLU, {"name": name}, weights=[])
 
 
 def _round_kernel(operator: Operator, *, keep_zeros: bool) -> None:

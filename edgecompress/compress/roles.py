@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from enum import Enum
 
-import keras
-
 from edgecompress.keras_graph.activations import Curve, read_activation
 from edgecompress.keras_graph.network import Call, Operator
 from edgecompress.keras_graph.weighted import is_weighted
@@ -45,23 +43,29 @@ class Part:
 UNIT_RANGE = (0.0, 255 / 256)
 TANH_RANGE = (-1.0, 127 / 128)
 
+FUSED_CAP = 6.0
+"""The one capped ReLU that every runtime fuses."""
+
 _SAME = frozenset(
     {
         # Keras layers
-        "Flatten", "Permute", "RepeatVector", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D", "UpSampling1D",
+        "Flatten", "Permute", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D",
         "MaxPooling1D", "MaxPooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
         # operations; Reshape is a layer as well
         "Reshape", "Transpose", "Squeeze", "ExpandDims", "GetItem", "Split", "Unstack", "Slice", "MaxPool", "Max", "Amax", "Moveaxis",
-        "Swapaxes", "Ravel", "Tile", "Repeat", "Flip", "DepthToSpace", "SpaceToDepth", "BroadcastTo", "Take",
+        "Swapaxes", "Ravel", "Roll",
     }
 )  # fmt: skip
-_SAME_ROUNDED = frozenset({"AveragePooling1D", "AveragePooling2D", "AveragePool", "Resizing", "Resize", "Pad"})
+_SAME_ROUNDED = frozenset({"AveragePooling1D", "AveragePooling2D", "AveragePool", "Resizing", "Resize", "Pad", "UpSampling2D"})
 _JOIN = frozenset({"Concatenate", "Maximum", "Minimum", "Stack", "Vstack", "Hstack"})
 _ARITHMETIC = frozenset({"Add", "Subtract", "Multiply"})
-_OWN = frozenset({"GlobalAveragePooling1D", "GlobalAveragePooling2D", "Mean", "Sum", "Matmul", "Dot", "Absolute"})
+_OWN = frozenset(
+    {"GlobalAveragePooling1D", "GlobalAveragePooling2D", "Mean", "Matmul", "Dot", "Absolute", "Exp", "Sqrt", "Clip", "Divide", "TrueDivide"}
+)
 _OPAQUE = frozenset({"MultiHeadAttention", "Attention", "EinsumDense", "Embedding", "Einsum", "TimeDistributed"})
 _RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN"})
 _NORMALIZATIONS = frozenset({"LayerNormalization", "RMSNormalization", "GroupNormalization", "UnitNormalization", "LayerNorm", "RMSNorm"})
+_REPEATING = frozenset({"Tile", "Repeat", "Flip", "DepthToSpace", "SpaceToDepth", "BroadcastTo"})
 _OWN_CURVES = frozenset({Curve.LEAKY_RELU, Curve.PRELU, Curve.SILU, Curve.GELU, Curve.HARD_SWISH})
 
 
@@ -72,7 +76,7 @@ def part_of(call: Call) -> Part:
     activation = read_activation(call)
     if activation is not None:
         return _part_of_curve(activation.curve, activation.cap, activation.word)
-    if not call.operator.kind.__module__.startswith("keras."):
+    if not call.operator.kind.__module__.startswith(("keras.", "edgecompress.")):
         return Part(Role.FLOAT, way_out="a custom layer cannot be looked into: write it as layers and keras.ops in the functional graph")
     return _part_of_name(call.operator.kind.__name__, call)
 
@@ -81,7 +85,7 @@ def _part_of_curve(curve: Curve, cap: float | None, word: str) -> Part:
     match curve:
         case Curve.RELU:
             return Part(Role.RELU, nonnegative=True)
-        case Curve.CAPPED_RELU if cap == 6.0:
+        case Curve.CAPPED_RELU if cap == FUSED_CAP:
             return Part(Role.RELU, nonnegative=True)
         case Curve.CAPPED_RELU if cap is not None:
             return Part(Role.RELU, fixed=(0.0, cap))
@@ -95,8 +99,6 @@ def _part_of_curve(curve: Curve, cap: float | None, word: str) -> Part:
 
 
 def _part_of_name(name: str, call: Call) -> Part:
-    if name == "UpSampling2D":
-        return Part(Role.SAME if (call.operator.config or {}).get("interpolation") == "nearest" else Role.SAME_ROUNDED)
     for names, role in (
         (_SAME, Role.SAME),
         (_SAME_ROUNDED, Role.SAME_ROUNDED),
@@ -125,14 +127,10 @@ def _way_out(name: str) -> str:
         return "normalize over the last axis"
     if name == "Bidirectional":
         return "use two unrolled recurrent layers, one with go_backwards=True, and a Concatenate"
+    if name == "Sum":
+        return "use keras.ops.mean: the factor folds into the weights after it"
+    if name in _REPEATING:
+        return "int8 TILE and its kin are not in the runtimes: use UpSampling2D or Concatenate"
     if name == "Lambda":
         return "write the function as layers or keras.ops in the functional graph"
     return "rebuild this part from convolutions, dense layers, pooling, additions and ReLU"
-
-
-def is_relu(call: Call) -> bool:
-    return part_of(call).role is Role.RELU
-
-
-def is_keras_layer(operator: Operator) -> bool:
-    return issubclass(operator.kind, keras.layers.Layer)

@@ -87,7 +87,9 @@ def _of_rescaling(operator: Operator, source: Value) -> Affine | None:
 
 
 def _of_arithmetic(call: Call) -> Affine | None:
-    """`x + 3`, `1 - x`, `x * 0.5`, `x / 255` and their named forms."""
+    """`x + 3`, `1 - x`, `x * 0.5`, `x / 255`, `-x` and their named forms."""
+    if call.operator.kind.__name__ == "Negative":
+        return Affine(-np.ones(call.inputs[0].channels), np.zeros(call.inputs[0].channels))
     if len(call.args) != 2 or call.kwargs or call.output.shape != call.inputs[0].shape:
         return None
     source = call.inputs[0]

@@ -166,6 +166,25 @@ def split_hard_sigmoids(network: Network) -> None:
         call.args, call.kwargs = (scaled,), {}
 
 
+def multiply_instead_of_square(network: Network) -> None:
+    """keras.ops.square(x) becomes x * x, which has an integer operator."""
+    for call in network.calls:
+        if call.operator.kind.__name__ == "Square" and not call.operator.is_layer:
+            name = call.operator.name
+            call.operator = Operator(name, keras.layers.Multiply, {"name": name}, weights=[])
+            call.args, call.kwargs = ([call.inputs[0], call.inputs[0]],), {}
+
+
+def open_time_distributed(network: Network) -> None:
+    """TimeDistributed(Dense) is that Dense: it works along the last axis anyway."""
+    for operator in network.operators():
+        if operator.kind is keras.layers.TimeDistributed and isinstance(operator.source.layer, keras.layers.Dense):
+            inner = operator.source.layer
+            operator.kind, operator.config = type(inner), {**inner.get_config(), "name": operator.name}
+            for call in network.calls_of(operator):
+                call.args, call.kwargs = (call.inputs[0],), {}
+
+
 def split_many_inputs(network: Network) -> None:
     """An Add or Multiply of n tensors becomes n - 1 of two tensors: each intermediate value then has a range of its own."""
     for call in list(network.calls):

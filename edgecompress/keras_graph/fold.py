@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from edgecompress.keras_graph.affine import Affine, read_affine
-from edgecompress.keras_graph.network import Call, Network, Operator, Value, as_float32
+from edgecompress.keras_graph.network import Call, Network, Operator, Pad, Value, as_float32
 from edgecompress.keras_graph.weighted import (
     bias_of,
     is_dense,
@@ -35,6 +35,8 @@ _AVERAGES = (
     keras.layers.AveragePooling2D,
 )
 _MAXIMA = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D, keras.layers.GlobalMaxPooling1D, keras.layers.GlobalMaxPooling2D)
+# Arithmetic with a constant that runtimes do as it stands.
+_INT8_ARITHMETIC = frozenset({"Add", "Subtract", "Multiply"})
 # Two channels need the same border constant; their ratios differ by float32 rounding at most.
 _SAME_BORDER = 1e-6
 
@@ -174,7 +176,7 @@ def _write_border(network: Network, call: Call, padding: Call | None, border: li
     source = call.inputs[0]
     shape = (None, *(_grow(size, pair) for size, pair in zip(source.shape[1:-1], border, strict=True)), source.shape[-1])
     padded = Value(shape, source.dtype)
-    operator = Operator(network.free_name(f"{call.operator.name}_border"), type(keras.ops.pad), None, function=keras.ops.pad)
+    operator = Operator(network.free_name(f"{call.operator.name}_border"), Pad, None, function=keras.ops.pad)
     arguments = {"pad_width": ((0, 0), *border, (0, 0)), "constant_values": constant}
     network.insert_before(call, Call(operator, (source,), arguments, [padded]))
     call.substitute(source, padded)
@@ -231,7 +233,7 @@ def _swap_with_next(network: Network, call: Call, reader: Call) -> None:
 def _lower(network: Network, call: Call, merged: Affine | None) -> None:
     """What could not be folded: normalizations become depthwise 1x1; arithmetic with a scalar stays as it is."""
     affine = merged or read_affine(call)
-    if affine is None or (merged is None and not call.operator.is_layer):
+    if affine is None or (merged is None and call.operator.kind.__name__ in _INT8_ARITHMETIC):
         return
     if np.all(affine.scale == 1) and not np.any(affine.offset):
         network.remove(call)

@@ -72,6 +72,10 @@ class Operator:
         return f"{self.name} ({self.kind.__name__})"
 
 
+class Pad:
+    """Kind of the operators by which a pass pads with a constant: `keras.ops.pad`, whose own class has no public name."""
+
+
 @dataclass(eq=False)
 class Call:
     """One use of an operator; `args` and `kwargs` hold Values where Keras had tensors."""

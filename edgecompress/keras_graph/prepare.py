@@ -6,6 +6,8 @@ from typing import Any
 from edgecompress.keras_graph.affine import read_affine
 from edgecompress.keras_graph.decompose import (
     drop_training_only,
+    multiply_instead_of_square,
+    open_time_distributed,
     split_activations,
     split_averages,
     split_hard_sigmoids,
@@ -14,7 +16,9 @@ from edgecompress.keras_graph.decompose import (
 )
 from edgecompress.keras_graph.fold import fold_affine
 from edgecompress.keras_graph.network import Call, Network, NetworkInput, Value
+from edgecompress.keras_graph.quirks import make_biases_differ
 from edgecompress.keras_graph.rebuild import build_model
+from edgecompress.keras_graph.upsample import resize_instead_of_repeat
 from edgecompress.keras_graph.walk import read_network
 
 
@@ -49,13 +53,17 @@ def prepare_network(model: Any) -> Network:  # noqa: ANN401
     """The prepared graph as data, for passes that edit it further."""
     network = read_network(model)
     drop_training_only(network)
+    open_time_distributed(network)
     split_separable(network)
     split_activations(network)
     split_averages(network)
     split_hard_sigmoids(network)
     split_many_inputs(network)
+    multiply_instead_of_square(network)
+    resize_instead_of_repeat(network)
     _take_floats(network)
     fold_affine(network)
+    make_biases_differ(network)
     return network
 
 
