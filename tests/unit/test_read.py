@@ -341,7 +341,31 @@ def test_aliased_buffers_cannot_fill_the_memory():
 
 
 def test_two_thousand_spoiled_files():
-    """A short fuzz run: every spoiled file is read or refused, quickly and in little memory (the long run is `make fuzz`)."""
+    """A short fuzz run: every spoiled file is read or refused in time (the long run is `make fuzz`)."""
     found = fuzz_reader.run(fuzz_reader.sample_seeds(), seed=11, first=0, count=2000, generate_every=0, say=lambda line: None)
     assert found.bad == []
     assert found.accepted > 200 and found.refused > 1000
+
+
+def test_spoiled_files_take_little_memory():
+    """Reading spoiled files never allocates more than the fuzz run allows."""
+    seeds = fuzz_reader.sample_seeds()
+    tracemalloc.start()
+    found = fuzz_reader.run(seeds, seed=12, first=0, count=150, generate_every=0, say=lambda line: None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.bad == [] and peak < fuzz_reader.MEMORY_BYTES
+
+
+def test_the_fuzz_run_finds_what_it_looks_for(monkeypatch):
+    """An exception or a hang in what a run tries is reported with the case's number."""
+    monkeypatch.setattr(fuzz_reader, "CASE_SECONDS", 0.05)
+
+    def hang(graph):
+        while True:
+            pass
+
+    for use, name in ((hang, "CaseTooSlow"), (lambda graph: {}["x"], "KeyError"), (lambda graph: 1 // 0, "ZeroDivisionError")):
+        monkeypatch.setattr(fuzz_reader, "use", use)
+        found = fuzz_reader.run([tiny_classifier()], seed=11, first=0, count=40, generate_every=0, say=lambda line: None)
+        assert found.bad and all(re.match(rf"seed 11 case \d+: {name}", line) for line in found.bad)
