@@ -36,9 +36,8 @@ _COMMON = (
     "-fno-stack-protector",
     "-fno-common",
     "-ffp-contract=off",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
+    # The tests compile all of it with warnings as errors; a newer compiler's opinions must not stop a user's build.
+    "-w",
 )
 
 # zig's -O0 turns a sanitizer on.

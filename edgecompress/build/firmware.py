@@ -186,9 +186,14 @@ class _Build:
         return read_elf(self.work / "firmware.elf")
 
     def _link(self, objects: Sequence[str], entries: Sequence[str], script: Path, name: str) -> str:
-        flags = link_flags(self.compiler.kind, self.target)
-        last = runtime_library(self.compiler.kind)
-        return self._tool([*self.compiler.command, *flags, *entries, "-T", str(script), *objects, *last, "-o", name])
+        command = [*self.compiler.command, *link_flags(self.compiler.kind, self.target), *entries, "-T", str(script), *objects, "-o", name]
+        try:
+            return self._tool(command)
+        except ToolError as e:
+            if "undefined symbol" not in e.message and "undefined reference" not in e.message:
+                raise
+            # Few models need it on larger cores, and zig builds it on first use: 5 to 20 s for each core.
+            return self._tool([*command, *runtime_library(self.compiler.kind)])
 
     def _tool(self, command: Sequence[str]) -> str:
         return run_tool(command, cwd=self.work, environment=self.compiler.environment)

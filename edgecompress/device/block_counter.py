@@ -35,6 +35,15 @@ class BlockCounter(Protocol):
         """Instructions that were executed since it was attached."""
         ...
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether the allowance was used up, which stops the core."""
+        ...
+
+    def allow(self, instructions: int) -> None:
+        """Let the core execute this many from now on."""
+        ...
+
     def take_unaligned(self) -> int | None:
         """The unaligned address that stopped the core, once; None when there was none."""
         ...
@@ -87,6 +96,7 @@ class _State(ctypes.Structure):
 
     _fields_ = (
         ("instructions", ctypes.c_uint64),
+        ("limit", ctypes.c_uint64),
         ("outside", ctypes.c_uint64),
         ("code", ctypes.c_void_p),
         ("known", ctypes.c_void_p),
@@ -137,6 +147,13 @@ class _NativeCounter:
     def instructions(self) -> int:
         return int(self._state.instructions)
 
+    @property
+    def exhausted(self) -> bool:
+        return int(self._state.instructions) >= int(self._state.limit)
+
+    def allow(self, instructions: int) -> None:
+        self._state.limit = self._state.instructions + instructions
+
     def take_unaligned(self) -> int | None:
         found = bool(self._state.unaligned)
         self._state.unaligned = 0
@@ -151,7 +168,7 @@ class _PythonCounter:
         self._code = code
         self._code_address = code_address
         self._known: dict[tuple[int, int], int] = {}
-        self._instructions = 0
+        self._instructions = self._limit = 0
         engine.hook_add(UC_HOOK_BLOCK, self._count)
 
     def _count(self, engine: Uc, address: int, size: int, user: object) -> None:
@@ -161,10 +178,19 @@ class _PythonCounter:
             at = address - self._code_address
             count = self._known[key] = _count_instructions(self._code[at : at + size])
         self._instructions += count
+        if self._instructions >= self._limit:
+            engine.emu_stop()
 
     @property
     def instructions(self) -> int:
         return self._instructions
+
+    @property
+    def exhausted(self) -> bool:
+        return self._instructions >= self._limit
+
+    def allow(self, instructions: int) -> None:
+        self._limit = self._instructions + instructions
 
     def take_unaligned(self) -> int | None:
         return None

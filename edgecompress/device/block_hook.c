@@ -7,6 +7,7 @@
 
 typedef struct {
     uint64_t instructions;
+    uint64_t limit;              /* stop when `instructions` reaches it: a time-out that does not depend on the host's speed */
     uint64_t outside;            /* blocks that began outside the code: 0, unless something is badly wrong */
     const uint8_t *code;         /* [code_bytes], as loaded */
     uint32_t *known;             /* [code_bytes / 2] by address: block bytes << 16 | instructions; 0 is unknown */
@@ -31,7 +32,6 @@ void ec_count_block(void *engine, uint64_t address, uint32_t bytes, void *user)
 {
     counter *c = user;
     const uint64_t at = address - c->code_address;
-    (void)engine;
     if (at + bytes > c->code_bytes || bytes > 0xFFFF) {
         c->outside++;
         return;
@@ -43,6 +43,8 @@ void ec_count_block(void *engine, uint64_t address, uint32_t bytes, void *user)
         c->known[at >> 1] = known;
     }
     c->instructions += known & 0xFFFF;
+    if (c->instructions >= c->limit)
+        c->stop(engine);
 }
 
 /* Whether the instruction at `at` faults on an unaligned address on every core (Armv7-M Architecture Reference Manual, A3.2.1):

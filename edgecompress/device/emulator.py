@@ -14,7 +14,7 @@ from typing import Self
 
 from edgecompress.artifact import Firmware, ModelInfo
 from edgecompress.device.interface import DeviceModel, check_inputs, device_model
-from edgecompress.device.machine import Machine
+from edgecompress.device.machine import DEFAULT_LIMIT, Machine
 from edgecompress.elf import read_elf
 from edgecompress.errors import DeviceError, TargetError
 from edgecompress.profile import Measurement
@@ -42,27 +42,27 @@ class _Model:
 
 
 def open_emulator(
-    firmware: Firmware, target: Target, *, native_hook: bool = True, strict: bool = False, timeout_s: float = 300.0
+    firmware: Firmware, target: Target, *, native_hook: bool = True, strict: bool = False, limit: int = DEFAULT_LIMIT
 ) -> EmulatedDevice:
     """Start a firmware on an emulated core.
 
     Args:
         native_hook: False counts in Python, ten times slower.
         strict: stop at unaligned LDM, LDRD and the like, which real cores refuse and emulators let pass; 20 times slower.
-        timeout_s: of one call, in seconds of this machine.
+        limit: instructions that one call of the firmware may take; more is a DeviceError.
 
     Raises:
         ModelError: the ELF file is missing or damaged.
         TargetError: it was built for another target, or the target is not an emulated one.
         DeviceError: it does not start.
     """
-    return EmulatedDevice(firmware, target, native_hook=native_hook, strict=strict, timeout_s=timeout_s)
+    return EmulatedDevice(firmware, target, native_hook=native_hook, strict=strict, limit=limit)
 
 
 class EmulatedDevice:
     """See `open_emulator`; the rest is `Device`."""
 
-    def __init__(self, firmware: Firmware, target: Target, *, native_hook: bool, strict: bool, timeout_s: float) -> None:
+    def __init__(self, firmware: Firmware, target: Target, *, native_hook: bool, strict: bool, limit: int) -> None:
         if firmware.target != target.name:
             raise TargetError(f"{firmware.elf} was built for {firmware.target}, not for {target.name}", hint="build it for this target")
         if target.link.kind != "emulator":
@@ -70,7 +70,7 @@ class EmulatedDevice:
                 f"{target.name} is not emulated in this process; its link is {target.link.kind}", hint="measure it by its name"
             )
         self._info: ModelInfo = firmware.info
-        self._machine = Machine(read_elf(firmware.elf), target, native=native_hook, strict=strict, timeout_s=timeout_s)
+        self._machine = Machine(read_elf(firmware.elf), target, native=native_hook, strict=strict, limit=limit)
         self._model: _Model | None = None
         self._reset()
 

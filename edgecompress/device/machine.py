@@ -16,6 +16,9 @@ from edgecompress.target import Core, EmulatorLink, Fpu, Simd, Target
 if TYPE_CHECKING:
     from unicorn import Uc, UcError
 
+# Of one call: some 20 s of a loop without end, and 100 times what the largest models that fit these targets take.
+DEFAULT_LIMIT = 10_000_000_000
+
 _PAGE = 0x1000
 _SYSTEM_REGION = 0xE000E000
 _CPACR = 0xE000ED88
@@ -41,10 +44,10 @@ class Machine:
     Args:
         native: False counts in Python.
         strict: stop at unaligned LDM, LDRD and the like, which a real core does and the emulator lets pass; 20 times slower.
-        timeout_s: of one call, in seconds of this machine.
+        limit: instructions that one call may take.
     """
 
-    def __init__(self, image: Image, target: Target, *, native: bool = True, strict: bool = False, timeout_s: float = 300.0) -> None:
+    def __init__(self, image: Image, target: Target, *, native: bool = True, strict: bool = False, limit: int = DEFAULT_LIMIT) -> None:
         import unicorn
         from unicorn import arm_const
 
@@ -53,12 +56,11 @@ class Machine:
             raise DeviceError(f"{target.name} is reached through {link.kind}, not emulated in process", hint="use its own link")
         self.image = image
         self.target = target
-        self.timeout_s = timeout_s
+        self.limit = limit
         self.environment = {"emulator": f"unicorn {unicorn.__version__}", "emulated_cpu": link.cpu}
         self._error = unicorn.UcError
         self._registers = [getattr(arm_const, f"UC_ARM_REG_R{n}") for n in range(4)]
         self._sp, self._lr, self._pc = (getattr(arm_const, f"UC_ARM_REG_{name}") for name in ("SP", "LR", "PC"))
-        self._query_timeout = unicorn.UC_QUERY_TIMEOUT
         self._engine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
         self._engine.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{link.cpu.upper().replace('-', '_')}"))
         self._map_memory()
@@ -186,15 +188,16 @@ class Machine:
 
     def _run(self, address: int, *, until: int, doing: str, expect_breakpoint: bool) -> None:
         self._interrupt = self._bad_access = None
+        self._counter.allow(self.limit)
         try:
-            self._engine.emu_start(address | 1, until, timeout=int(self.timeout_s * 1_000_000))
+            self._engine.emu_start(address | 1, until)
         except self._error as e:
             raise self._fault(doing, self._describe_error(e)) from e
         unaligned = self._counter.take_unaligned()
         if unaligned is not None:
             raise self._fault(doing, f"an unaligned address, {unaligned:#010x}, in an instruction that needs an aligned one")
-        if self._engine.query(self._query_timeout):
-            raise self._fault(doing, f"no end within {self.timeout_s:g} s")
+        if self._counter.exhausted:
+            raise self._fault(doing, f"no end within {self.limit:,} instructions")
         if self._interrupt is not None and not (expect_breakpoint and self._interrupt == _BREAKPOINT):
             what = "a breakpoint" if self._interrupt == _BREAKPOINT else _EXCEPTIONS.get(self._interrupt, f"exception {self._interrupt}")
             raise self._fault(doing, what)
