@@ -13,7 +13,7 @@ from edgecompress.build.toolchain import Toolchain, locate
 from edgecompress.target import load_target
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
-WARNINGS = ("-Wconversion", "-Wshadow", "-Wundef", "-Wvla", "-Wstrict-prototypes")
+WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-Wundef", "-Wvla", "-Wstrict-prototypes")
 # The emulator calls the model itself; every other board runs the serial application.
 FOLDERS = {
     "cortex-m0plus": ("kernels", "boards/cortex_m", "boards/emulator"),

@@ -41,10 +41,10 @@ def test_an_emulated_core_claims_no_real_part(name):
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_qemu_machine_resolves_single_instructions(name):
-    """With these facts, ticks of the counter turn into instructions: more than one tick an instruction, and no clock to mistake for one."""
+    """An instruction is more than two ticks of the counter, so ticks name one count of instructions; and there is no clock to report."""
     link = load_target(name).link
     assert isinstance(link, QemuLink)
-    assert link.counter_hz * 2**link.icount_shift / 1e9 == 1.6
+    assert link.counter_hz * 2**link.icount_shift / 1e9 > 2
     assert load_target(name).clock.hz is None
 
 
