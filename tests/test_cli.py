@@ -212,6 +212,34 @@ def test_output_in_a_pipe_is_plain_and_whole():
     assert "MPS3" in line
 
 
+def test_library_chatter_is_left_out_and_trouble_is_not():
+    """What TensorFlow logs about its start is dropped; any other line on the process's stderr is shown, ours first."""
+    code = (
+        "import os, sys\n"
+        "from edgecompress import errors, pipeline\n"
+        "from edgecompress.cli import main\n"
+        "def noisy(model):\n"
+        "    os.write(2, b'I0000 00:00:1.0 3311 port.cc:153] oneDNN\\nreal trouble\\n2026-01-01 10:10:10.123: W tensorflow/x.cc] y\\n')\n"
+        "    print('a warning of ours', file=sys.stderr)\n"
+        "    raise errors.ModelError('it went so')\n"
+        "pipeline.inspect = noisy\n"
+        "sys.exit(main(['inspect', 'm']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == "a warning of ours\nreal trouble\nerror: it went so\n"
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_is_no_bug(closed):
+    """A process started without stdout or stderr keeps its exit codes."""
+    for arguments, code in (("targets", 0), ("mesure", 2)):
+        command = f'exec "$0" -m edgecompress {arguments} {closed}'
+        done = subprocess.run(["/bin/sh", "-c", command, sys.executable], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code
+        assert "Traceback" not in done.stderr
+
+
 def test_sigterm_unwinds():
     """SIGTERM ends with 143 after temporary files were removed."""
     code = (

@@ -21,11 +21,13 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 
+from edgecompress.cli.quiet import without_chatter
 from edgecompress.cli.text import paint, printable
 from edgecompress.errors import BudgetError, DeviceError, EdgeCompressError, MismatchError
 
@@ -50,7 +52,7 @@ def run_command(command: click.Command, arguments: Sequence[str] | None) -> int:
     """Run a click command line and return its exit code; expected failures are told on stderr, bugs pass through as exceptions."""
     _prepare_process()
     try:
-        with _sigterm_as_exit():
+        with _sigterm_as_exit(), without_chatter():
             result = command.main(args=None if arguments is None else list(arguments), prog_name="edgecompress", standalone_mode=False)
             sys.stdout.flush()
     except EdgeCompressError as e:
@@ -74,13 +76,20 @@ def run_command(command: click.Command, arguments: Sequence[str] | None) -> int:
 
 
 def _prepare_process() -> None:
-    # TensorFlow's start-up chatter is not ours to show; whoever wants it sets the variable.
+    # What TensorFlow logs about its own start is not ours to show; whoever wants it sets the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # A process can be started without these streams; Python then has None there.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     # Names in model files can hold any character; a terminal that cannot show one gets its escape instead of a crash.
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 @contextmanager
