@@ -30,8 +30,9 @@ from edgecompress.resources import resource_dir
 
 FIRMWARE = resource_dir("firmware")
 
-WARNINGS = tuple(
-    ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wcast-align", "-Wundef", "-Wvla", "-Wstrict-prototypes", "-Werror"]
+WARNINGS = (
+    *("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow"),
+    *("-Wcast-align", "-Wundef", "-Wvla", "-Wstrict-prototypes"),
 )
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 RUN_TIMEOUT_S = 120

@@ -42,17 +42,29 @@ static inline int32_t ec_clamp(int32_t x, int32_t low, int32_t high)
     return x > high ? high : x;
 }
 
-/* acc + bias[channel], bias may be NULL. It wraps around, as TFLM's sum does: a file may hold a bias near the ends of int32. */
-static inline int32_t ec_add_bias(int32_t acc, const int32_t *bias, int32_t channel)
-{
-    return bias ? (int32_t)((uint32_t)acc + (uint32_t)bias[channel]) : acc;
-}
-
 /* The int8 count of an accumulator: scaled, moved to zero_point, clamped to [low, high] (within [-128, 127]). */
 static inline int8_t ec_requantize(int32_t acc, ec_scale scale, int32_t zero_point, int32_t low, int32_t high)
 {
     const int32_t scaled = ec_multiply_by_scale(acc, scale.multiplier, scale.shift);
     return (int8_t)ec_clamp((int32_t)((uint32_t)scaled + (uint32_t)zero_point), low, high);
+}
+
+/* What every output of a layer has in common. */
+typedef struct {
+    int32_t zero_point;
+    int32_t low, high;    /* clamp of the fused activation, within [-128, 127] */
+} ec_output;
+
+/* out[i] = acc[i] + bias[i], requantized with scales[i * scale_stride], for i < n. bias may be NULL. The sum wraps around, as TFLM's does: a
+ * file may hold biases near the ends of int32. */
+static inline void ec_requantize_all(
+        const int32_t *acc, const int32_t *bias, const ec_scale *scales, int32_t scale_stride, ec_output output, int32_t n, int8_t *out)
+{
+    EC_ROLLED
+    for (int32_t i = 0; i < n; i++, scales += scale_stride) {
+        const int32_t sum = bias ? (int32_t)((uint32_t)acc[i] + (uint32_t)bias[i]) : acc[i];
+        out[i] = ec_requantize(sum, *scales, output.zero_point, output.low, output.high);
+    }
 }
 
 #ifdef __cplusplus

@@ -17,6 +17,14 @@
 #define EC_MODEL_DATA
 #endif
 
+/* In front of a loop: do not unroll it. In front of a function: do not inline it; not every file that sees it calls it. */
+#if defined(__clang__)
+#define EC_ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define EC_ROLLED
+#endif
+#define EC_OUT_OF_LINE static __attribute__((noinline, unused))
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -69,12 +69,14 @@ def check_sums(graph: Graph, op: Op, weights: Tensor, inputs: Tensor, channel_ax
         UnsupportedOpError: it could; that takes more than 65,535 products of large weights.
     """
     largest_input = max(inputs.zero_point - INT8_MIN, INT8_MAX - inputs.zero_point)
+    products = weights.elements // max(weights.shape[channel_axis], 1)
+    # The kernel takes the weights' zero point out of a finished sum, so both parts count.
+    zero_point = max((abs(z) for z in weights.quantization.zero_points), default=0) if weights.quantization else 0
     if weights.data is None:
-        products = weights.elements // weights.shape[channel_axis] if weights.elements else 0
-        # A computed weight reaches -128, and its zero point moves it by up to 127 more.
-        bound = products * 255 * largest_input
+        largest_sum = products * -INT8_MIN
     else:
         others = tuple(axis for axis in range(len(weights.shape)) if axis != channel_axis)
-        bound = int(np.abs(weights.data.astype(np.int64)).sum(axis=others).max(initial=0)) * largest_input
+        largest_sum = int(np.abs(weights.data.astype(np.int64)).sum(axis=others).max(initial=0))
+    bound = (largest_sum + products * zero_point) * largest_input
     if bound > _INT32_MAX:
         raise unsupported(graph, op, f"its sums may reach {bound}, beyond int32", "make the layer smaller, or split it")

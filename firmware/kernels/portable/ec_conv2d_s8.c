@@ -32,20 +32,15 @@ static ec_patch patch_at(const ec_conv_params *p, const int8_t *image, int32_t y
 static void convolve_pixel(
         const ec_conv_params *p, ec_patch patch, const int8_t *weights, const int32_t *bias, const ec_scale *scales, int8_t *out)
 {
+    const ec_output output = { p->out_zero_point, p->out_min, p->out_max };
     const int32_t filter_len = p->filter_h * p->filter_w * p->filter_c;
     for (int32_t group = 0; group < p->out.c; group += p->filters_per_group, patch.in += p->filter_c) {
         const int32_t end = group + p->filters_per_group;
-        int32_t o = group;
-        for (; o + 4 <= end; o += 4) {
+        for (int32_t o = group, count; o < end; o += count) {
             int32_t acc[4];
-            ec_patch_dot4(&patch, weights + o * filter_len, filter_len, p->in_zero_point, acc);
-            for (int32_t i = 0; i < 4; i++)
-                out[o + i] = ec_requantize(
-                        ec_add_bias(acc[i], bias, o + i), scales[o + i], p->out_zero_point, p->out_min, p->out_max);
-        }
-        for (; o < end; o++) {
-            const int32_t acc = ec_patch_dot(&patch, weights + o * filter_len, p->in_zero_point);
-            out[o] = ec_requantize(ec_add_bias(acc, bias, o), scales[o], p->out_zero_point, p->out_min, p->out_max);
+            count = end - o >= 4 ? 4 : 1;
+            ec_patch_dot(&patch, weights + o * filter_len, count, filter_len, p->in_zero_point, acc);
+            ec_requantize_all(acc, bias ? bias + o : NULL, scales + o, 1, output, count, out + o);
         }
     }
 }

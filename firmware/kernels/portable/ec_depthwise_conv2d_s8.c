@@ -8,14 +8,16 @@
 
 /* Products of four neighbouring channels, for a depth multiplier of 1: in and w move together. `run` is not used: the taps of one channel
  * never touch. */
-static inline void dot4_channels(const ec_patch *patch, int32_t channel, const int8_t *weights, int32_t zero_point, int32_t acc[4])
+EC_OUT_OF_LINE void dot4_channels(const ec_patch *patch, const int8_t *weights, int32_t zero_point, int32_t acc[4])
 {
     int32_t acc0 = 0, acc1 = 0, acc2 = 0, acc3 = 0;
-    const int8_t *in_row = patch->in + channel;
-    const int8_t *w_row = weights + patch->weight_offset + channel;
+    const int8_t *in_row = patch->in;
+    const int8_t *w_row = weights + patch->weight_offset;
+    EC_ROLLED
     for (int32_t row = 0; row < patch->rows; row++, in_row += patch->in_row, w_row += patch->weight_row) {
         const int8_t *in = in_row;
         const int8_t *w = w_row;
+        EC_ROLLED
         for (int32_t tap = 0; tap < patch->taps; tap++, in += patch->in_tap, w += patch->weight_tap) {
             acc0 += w[0] * (in[0] - zero_point);
             acc1 += w[1] * (in[1] - zero_point);
@@ -49,22 +51,21 @@ static ec_patch patch_at(const ec_conv_params *p, const int8_t *image, int32_t y
 static void convolve_pixel(
         const ec_conv_params *p, ec_patch patch, const int8_t *weights, const int32_t *bias, const ec_scale *scales, int8_t *out)
 {
-    int32_t o = 0;
-    if (p->filters_per_group == 1)
-        for (; o + 4 <= p->out.c; o += 4) {
-            int32_t acc[4];
-            dot4_channels(&patch, o, weights, p->in_zero_point, acc);
-            for (int32_t i = 0; i < 4; i++)
-                out[o + i] = ec_requantize(
-                        ec_add_bias(acc[i], bias, o + i), scales[o + i], p->out_zero_point, p->out_min, p->out_max);
-        }
-    patch.in += o;
-    for (int32_t in_group = 0; o < p->out.c; o++) {
-        const int32_t acc = ec_patch_dot(&patch, weights + o, p->in_zero_point);
-        out[o] = ec_requantize(ec_add_bias(acc, bias, o), scales[o], p->out_zero_point, p->out_min, p->out_max);
-        if (++in_group == p->filters_per_group) {
-            in_group = 0;
-            patch.in++;
+    const ec_output output = { p->out_zero_point, p->out_min, p->out_max };
+    const bool four_at_once = p->filters_per_group == 1;
+    int32_t served = 0; /* filters of this input channel that are done */
+    for (int32_t o = 0, count; o < p->out.c; o += count) {
+        int32_t acc[4];
+        count = four_at_once && p->out.c - o >= 4 ? 4 : 1;
+        if (count == 4)
+            dot4_channels(&patch, weights + o, p->in_zero_point, acc);
+        else
+            ec_patch_dot(&patch, weights + o, 1, 0, p->in_zero_point, acc);
+        ec_requantize_all(acc, bias ? bias + o : NULL, scales + o, 1, output, count, out + o);
+        served += count;
+        if (served >= p->filters_per_group) {
+            patch.in += count;
+            served = 0;
         }
     }
 }

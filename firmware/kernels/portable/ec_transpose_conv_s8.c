@@ -41,20 +41,15 @@ static ec_patch patch_at(const ec_conv_params *p, const int8_t *image, meeting r
 }
 
 static void convolve_pixel(
-        const ec_conv_params *p, ec_patch patch, const int8_t *weights, const int32_t *bias, const ec_scale *scales, int8_t *out)
+        const ec_conv_params *p, const ec_patch *patch, const int8_t *weights, const int32_t *bias, const ec_scale *scales, int8_t *out)
 {
+    const ec_output output = { p->out_zero_point, p->out_min, p->out_max };
     const int32_t filter_len = p->filter_h * p->filter_w * p->in.c;
-    int32_t o = 0;
-    for (; o + 4 <= p->out.c; o += 4) {
+    for (int32_t o = 0, count; o < p->out.c; o += count) {
         int32_t acc[4];
-        ec_patch_dot4(&patch, weights + o * filter_len, filter_len, p->in_zero_point, acc);
-        for (int32_t i = 0; i < 4; i++)
-            out[o + i] = ec_requantize(
-                    ec_add_bias(acc[i], bias, o + i), scales[o + i], p->out_zero_point, p->out_min, p->out_max);
-    }
-    for (; o < p->out.c; o++) {
-        const int32_t acc = ec_patch_dot(&patch, weights + o * filter_len, p->in_zero_point);
-        out[o] = ec_requantize(ec_add_bias(acc, bias, o), scales[o], p->out_zero_point, p->out_min, p->out_max);
+        count = p->out.c - o >= 4 ? 4 : 1;
+        ec_patch_dot(patch, weights + o * filter_len, count, filter_len, p->in_zero_point, acc);
+        ec_requantize_all(acc, bias ? bias + o : NULL, scales + o, 1, output, count, out + o);
     }
 }
 
@@ -64,8 +59,9 @@ void ec_transpose_conv_s8(
     for (int32_t b = 0; b < p->batches; b++, in += p->in.h * p->in.w * p->in.c)
         for (int32_t y = 0; y < p->out.h; y++) {
             const meeting rows = meet(y + p->pad_top, p->in.h, p->filter_h, p->stride_h);
-            for (int32_t x = 0; x < p->out.w; x++, out += p->out.c)
-                convolve_pixel(
-                        p, patch_at(p, in, rows, meet(x + p->pad_left, p->in.w, p->filter_w, p->stride_w)), weights, bias, scales, out);
+            for (int32_t x = 0; x < p->out.w; x++, out += p->out.c) {
+                const ec_patch patch = patch_at(p, in, rows, meet(x + p->pad_left, p->in.w, p->filter_w, p->stride_w));
+                convolve_pixel(p, &patch, weights, bias, scales, out);
+            }
         }
 }
