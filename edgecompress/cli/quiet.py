@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TextIO
+from typing import IO
 
 _CHATTER = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog"
@@ -27,8 +27,8 @@ _CHATTER = re.compile(
 @contextmanager
 def without_chatter() -> Iterator[None]:
     """Hold back what C libraries write to stderr; nothing is changed where `sys.stderr` is not the process's own."""
-    ours: TextIO | None = sys.stderr
-    if ours is None or ours is not sys.__stderr__:
+    ours = sys.__stderr__
+    if ours is None or sys.stderr is not ours:
         yield
         return
     ours.flush()
