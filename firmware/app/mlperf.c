@@ -239,7 +239,7 @@ static decimal read_element(const uint8_t *at, const ec_tensor_info *tensor) {
     return decimal_dequantize((int64_t)read_quantized(at, tensor->dtype) - tensor->zero_point, tensor->scale_bits);
 }
 
-/* The sum of 2^20 squares of differences up to 2^9 * 2^29 / 2^12 does not fit; real scores are below 2^16, and larger ones saturate. */
+/* Mean of (output - input)^2 in fixed point; the input is the quantized one. A difference of 4096 or more saturates the score. */
 static decimal anomaly_score(const uint8_t *output) {
     const ec_tensor_info *in = &ec_app_model.inputs[0], *out = &ec_app_model.outputs[0];
     const uint8_t *input = session_input(0);
@@ -247,8 +247,8 @@ static decimal anomaly_score(const uint8_t *output) {
     for (uint32_t i = 0; i < out->bytes; i++) {
         const int64_t difference = decimal_fixed24((int8_t)output[i] - out->zero_point, out->scale_bits) -
                                    decimal_fixed24((int8_t)input[i] - in->zero_point, in->scale_bits);
-        const int64_t rounded = (difference < 0 ? -difference : difference) >> 12;
-        if (rounded >= INT64_C(1) << 24) { /* a difference of 4096 */
+        const int64_t rounded = ((difference < 0 ? -difference : difference) + (1 << 11)) >> 12;
+        if (rounded >= INT64_C(1) << 24) {
             return (decimal){false, UINT64_MAX};
         }
         sum += (uint64_t)rounded * (uint64_t)rounded; /* below 2^48 each, so 2^16 of them fit */
