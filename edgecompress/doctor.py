@@ -64,7 +64,6 @@ _PACKAGES = (
     _Package("ziglang", "cross compiler (build --toolchain zig)"),
     _Package("unicorn", "emulated Cortex-M cores (cortex-m0plus ... cortex-m33)"),
     _Package("pyserial", "boards on a serial port (--port) and QEMU machines"),
-    _Package("pyelftools", "sizes and symbols of firmware (build)"),
     _Package("scikit-learn", "the demo's handwritten digits (demo)"),
 )
 

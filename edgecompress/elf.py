@@ -1,6 +1,7 @@
 """A linked firmware as bytes and addresses: what is loaded where, and which symbol an address belongs to.
 
-The file is untrusted: every offset and size is checked before it is believed.
+The file is untrusted: every offset and size is checked before it is believed, and what is wrong with it is one sentence. (The tests compare
+the sizes with pyelftools, which answers damaged files with whatever exception comes first.)
 """
 
 from __future__ import annotations
