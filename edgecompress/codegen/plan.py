@@ -80,6 +80,8 @@ def _lifetimes(steps: Sequence[Step], roots: Mapping[int, int], graph: Graph, ke
     for n, step in enumerate(steps):
         for i in step.reads:
             root = roots.get(i, i)
+            if graph.tensor(root).is_constant:
+                continue
             if root not in lives:
                 raise ModelError(f"{graph.tensor(i).name} is read by op {step.ops[0]} before anything has written it")
             lives[root].last = max(lives[root].last, n)

@@ -1,0 +1,226 @@
+"""The arena planner and the check of its plans, on small made-up programs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgecompress.codegen.check import UnsoundPlanError, check_program
+from edgecompress.codegen.plan import plan_arena
+from edgecompress.codegen.program import Alias, ArenaPlan, ScratchArg, Step, TensorArg
+from edgecompress.errors import ModelError
+from edgecompress.graph import DType, Graph, Op, Tensor
+
+
+def graph_of(sizes: list[int], inputs: list[int], outputs: list[int], constants: tuple[int, ...] = ()) -> Graph:
+    """A graph of int8 vectors; its ops do not matter to the planner."""
+    tensors = tuple(
+        Tensor(i, f"t{i}", (n,), DType.INT8, data=np.zeros(n, np.int8) if i in constants else None) for i, n in enumerate(sizes)
+    )
+    return Graph("toy", "00" * 32, 0, tensors, (Op(0, "ADD", 1, (), ()),), tuple(inputs), tuple(outputs))
+
+
+def step(reads: list[int], writes: list[int], scratch: int = 0, in_place: tuple[tuple[int, int], ...] = ()) -> Step:
+    """A call that reads and writes these tensors."""
+    arguments = (*(TensorArg(i) for i in (*reads, *writes)), *((ScratchArg(),) if scratch else ()))
+    return Step((0,), "ec_toy", "kernels/portable/ec_toy.c", arguments, tuple(reads), tuple(writes), scratch, in_place)
+
+
+def planned(steps: list[Step], graph: Graph, aliases: list[Alias] | None = None, keep_input: bool = False) -> ArenaPlan:
+    """A plan that has passed the check."""
+    plan = plan_arena(steps, aliases or [], graph, keep_input)
+    check_program(steps, aliases or [], plan, graph, keep_input)
+    return plan
+
+
+def test_a_chain_needs_its_largest_pair() -> None:
+    """Of a chain only two neighbours are alive at once; nothing smaller is possible, and the plan reaches it."""
+    graph = graph_of([64, 160, 32, 96, 16], [0], [4])
+    plan = planned([step([i], [i + 1]) for i in range(4)], graph)
+    assert plan.arena_bytes == 64 + 160
+
+
+def test_a_skip_connection_stays_alive() -> None:
+    """A tensor that is read again later keeps its bytes until then."""
+    graph = graph_of([32, 32, 32, 32], [0], [3])
+    plan = planned([step([0], [1]), step([1], [2]), step([0, 2], [3])], graph)
+    assert plan.arena_bytes == 96
+
+
+def test_an_output_may_lie_on_its_dying_input() -> None:
+    """In-place pairs share one buffer when the input is not needed later."""
+    graph = graph_of([64, 64, 64], [0], [2])
+    steps = [step([0], [1], in_place=((0, 1),)), step([1], [2], in_place=((1, 2),))]
+    assert planned(steps, graph).arena_bytes == 64
+
+
+@pytest.mark.parametrize(
+    ("steps", "keep_input"),
+    [
+        ([step([0], [1], in_place=((0, 1),)), step([0, 1], [2])], False),
+        ([step([0], [1], in_place=((0, 1),)), step([1], [2])], True),
+        ([step([0, 1], [2], in_place=((0, 2),))], False),
+    ],
+    ids=["read later", "input kept", "another size"],
+)
+def test_in_place_is_left_alone_where_it_would_hurt(steps: list[Step], keep_input: bool) -> None:
+    """A pair is not used when the input is read later, must survive, or has another size."""
+    sizes = [64, 64, 64] if len(steps) == 2 else [32, 64, 64]
+    graph = graph_of(sizes, [0] if len(steps) == 2 else [0, 1], [2])
+    plan = planned(steps, graph, keep_input=keep_input)
+    source, output = steps[0].in_place[0]
+    assert plan.offsets[source] != plan.offsets[output]
+
+
+def test_two_readers_of_one_buffer_must_both_allow_in_place() -> None:
+    """An alias of the same bytes that the kernel reads in another order keeps the output away."""
+    graph = graph_of([64, 64, 64], [0], [2])
+    plan = planned([step([0, 1], [2], in_place=((0, 2),))], graph, [Alias(0, 0, 1)])
+    assert plan.offsets[0] == plan.offsets[1] != plan.offsets[2]
+
+
+def test_other_names_share_bytes_and_life() -> None:
+    """A RESHAPE moves nothing, and its result keeps the source alive."""
+    graph = graph_of([64, 64, 64, 64], [0], [3])
+    plan = planned([step([0], [2]), step([1, 2], [3])], graph, [Alias(0, 0, 1)])
+    assert plan.offsets[1] == plan.offsets[0]
+    assert plan.arena_bytes == 192
+
+
+def test_inputs_are_overwritten_unless_kept() -> None:
+    """A kept input lives to the end and costs arena."""
+    graph = graph_of([64, 64, 64], [0], [2])
+    steps = [step([0], [1]), step([1], [2])]
+    assert planned(steps, graph).arena_bytes == 128
+    assert planned(steps, graph, keep_input=True).arena_bytes == 192
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "steps", "aliases"),
+    [
+        ([0], [0], [], []),
+        ([0], [1], [], [Alias(0, 0, 1)]),
+        ([0, 1], [2, 2], [step([0], [2])], []),
+        ([0], [1, 2, 0], [step([0], [1]), step([1], [2])], []),
+        ([0, 1], [3], [step([0, 1], [2], scratch=40), step([2], [3], scratch=8)], []),
+        ([], [3, 1], [step([3], [1])], []),
+    ],
+    ids=["input is output", "alias of input", "unused input, output twice", "outputs used later", "scratch", "constant in and out"],
+)
+def test_odd_graphs(inputs: list[int], outputs: list[int], steps: list[Step], aliases: list[Alias]) -> None:
+    """Whatever the inputs and outputs are, the plan passes the check."""
+    written = {i for s in steps for i in s.writes}
+    planned(steps, graph_of([16, 16, 16, 16], inputs, outputs, constants=() if 3 in written else (3,)), aliases)
+
+
+def test_a_tensor_that_nothing_writes_is_an_error() -> None:
+    """A graph that reads or returns what was never written is refused by name."""
+    with pytest.raises(ModelError, match="t1 is read by op 0"):
+        plan_arena([step([1], [2])], [], graph_of([4, 4, 4], [0], [2]))
+    with pytest.raises(ModelError, match="t1 is an output"):
+        plan_arena([], [], graph_of([4, 4], [0], [1]))
+
+
+def test_random_programs_are_sound_tight_and_repeatable() -> None:
+    """300 random programs: every plan passes the check, is the same twice, and most reach the bound that no plan can beat."""
+    rng = np.random.default_rng(5)
+    tight = 0
+    for _ in range(300):
+        graph, steps, aliases = random_program(rng)
+        keep = bool(rng.integers(2))
+        plan = planned(steps, graph, aliases, keep)
+        assert plan == plan_arena(steps, aliases, graph, keep)
+        assert plan.arena_bytes >= max(b.bytes for b in plan.buffers)
+        tight += plan.arena_bytes <= peak(plan) + 16
+    assert tight > 250
+
+
+def peak(plan: ArenaPlan) -> int:
+    """The largest sum of bytes alive in one step, pairs in place counted once."""
+    steps = {b.first_op for b in plan.buffers}
+    alive = ({(b.offset, b.bytes) for b in plan.buffers if b.first_op <= n <= b.last_op} for n in steps)
+    return max(sum(-(-size // 4) * 4 for _, size in buffers) for buffers in alive)
+
+
+def random_program(rng: np.random.Generator) -> tuple[Graph, list[Step], list[Alias]]:
+    """Steps that read any earlier tensor, often the last; some in place, some with scratch, some aliases."""
+    count = int(rng.integers(3, 25))
+    sizes = [int(rng.choice([8, 30, 64, 64, 100])) for _ in range(count)]
+    inputs = int(rng.integers(1, 3))
+    steps: list[Step] = []
+    aliases: list[Alias] = []
+    for i in range(inputs, count):
+        source = i - 1 if rng.random() < 0.6 else int(rng.integers(i))
+        if rng.random() < 0.15:
+            sizes[i] = sizes[source]
+            aliases.append(Alias(0, source, i))
+            continue
+        other = int(rng.integers(i))
+        pairs = ((source, i), (other, i)) if rng.random() < 0.5 else ((source, i),)
+        reads = list(dict.fromkeys((source, other)))
+        scratch = int(rng.choice([0, 0, 0, 24]))
+        steps.append(step(reads, [i], scratch, pairs if rng.random() < 0.5 else ()))
+    outputs = sorted({count - 1, int(rng.integers(count))})
+    return graph_of(sizes, list(range(inputs)), outputs), steps, aliases
+
+
+# The check itself: each of these plans is wrong in one way.
+
+
+@pytest.fixture
+def sound() -> tuple[list[Step], Graph, ArenaPlan]:
+    """Three steps with scratch and a plan that passes."""
+    graph = graph_of([64, 64, 64, 64], [0], [3])
+    steps = [step([0], [1]), step([1], [2], scratch=16), step([2, 1], [3])]
+    return steps, graph, planned(steps, graph)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"offsets": {0: 0, 1: 0, 2: 64, 3: 128}}, "not declared in place"),
+        ({"offsets": {0: 0, 1: 64, 2: 96, 3: 160}}, "not declared in place"),
+        ({"offsets": {0: 0, 1: 64, 2: 128, 3: 2}}, "not aligned or outside"),
+        ({"offsets": {0: 0, 1: 64, 2: 128, 3: 1 << 20}}, "not aligned or outside"),
+        ({"offsets": {0: 0, 1: 64, 2: 128}}, "t3 has no place"),
+        ({"scratch_offsets": {1: 64}}, "scratch overlaps"),
+        ({"scratch_offsets": {}}, "has no place"),
+        ({"arena_bytes": 209}, "not a multiple"),
+    ],
+)
+def test_the_check_finds(sound: tuple[list[Step], Graph, ArenaPlan], change: dict[str, object], message: str) -> None:
+    """Overlaps, places outside the arena, missing places and bad alignment are all found."""
+    steps, graph, _ = sound
+    good = ArenaPlan(256, {0: 0, 1: 64, 2: 128, 3: 0}, {1: 192}, ())
+    check_program(steps, [], good, graph)
+    with pytest.raises(UnsoundPlanError, match=message):
+        check_program(steps, [], replace(good, **change), graph)  # type: ignore[arg-type]
+
+
+def test_the_check_finds_a_tensor_overwritten_before_its_last_reader() -> None:
+    """A write over a tensor that a later step reads is found at the reader."""
+    graph = graph_of([64, 64, 64, 64], [0], [3])
+    steps = [step([0], [1]), step([1], [2]), step([0, 2], [3])]
+    check_program(steps, [], ArenaPlan(256, {0: 0, 1: 64, 2: 128, 3: 192}, {}, ()), graph)
+    with pytest.raises(UnsoundPlanError, match="t0 is not intact in step 2"):
+        check_program(steps, [], ArenaPlan(256, {0: 0, 1: 64, 2: 0, 3: 192}, {}, ()), graph)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ({"reads": ()}, "read undeclared"),
+        ({"reads": (0, 2)}, "declared but unused"),
+        ({"arguments": (TensorArg(0),)}, "not written"),
+        ({"scratch_bytes": 8}, "scratch"),
+        ({"kernel": "kernels/portable/ec_other.c"}, "its own file"),
+    ],
+)
+def test_the_check_finds_a_step_that_lies(spoil: dict[str, object], message: str) -> None:
+    """Arguments, declared tensors, scratch and file must agree."""
+    graph = graph_of([16, 16, 16], [0, 2], [1])
+    lying = replace(step([0], [1]), **spoil)  # type: ignore[arg-type]
+    with pytest.raises(UnsoundPlanError, match=message):
+        check_program([lying], [], ArenaPlan(64, {0: 0, 1: 16, 2: 32}, {0: 48}, ()), graph)
