@@ -7,6 +7,8 @@ interpreter is made, and what they are known to refuse is in `refusal`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from edgecompress.graph import DType, Graph, Op
 
 # The op's name in `Add<name>`.
@@ -130,6 +132,9 @@ _INT8_KERNELS = frozenset(
     }
 )
 
+# Headers of those that micro_mutable_op_resolver.h does not include.
+_INT8_HEADERS = {"PAD": "tensorflow/lite/micro/kernels/pad.h", "TRANSPOSE": "tensorflow/lite/micro/kernels/transpose.h"}
+
 # Ops whose kernels refuse float activations with quantized weights.
 _NOT_HYBRID = frozenset(
     {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
@@ -137,20 +142,32 @@ _NOT_HYBRID = frozenset(
 _INTEGERS = frozenset({DType.INT4, DType.INT8, DType.UINT8, DType.INT16})
 
 
-def resolver_calls(graph: Graph) -> tuple[tuple[str, str], ...]:
-    """One (method, int8-only registration or empty) per kind of op, in order of first use.
+@dataclass(frozen=True)
+class ResolverCall:
+    """How one kind of op is registered.
 
-    Every kind must be one that TFLM has (`refusal` is None).
+    Attributes:
+        method: of the resolver, `AddConv2D`.
+        int8_registration: the function that registers the int8 kernel only; empty where there is none, or where it would not do.
+        int8_header: what declares it, when the resolver's own header does not; else empty.
     """
+
+    method: str
+    int8_registration: str = ""
+    int8_header: str = ""
+
+
+def resolver_calls(graph: Graph) -> tuple[ResolverCall, ...]:
+    """One call per kind of op, in order of first use. Every kind must be one that TFLM has (`refusal` is None)."""
     kinds = dict.fromkeys(op.kind for op in graph.ops)
-    return tuple((f"Add{_ADD_NAMES[kind]}", _int8_registration(graph, kind)) for kind in kinds)
+    return tuple(_resolver_call(graph, kind) for kind in kinds)
 
 
-def _int8_registration(graph: Graph, kind: str) -> str:
-    """Empty unless each op of this kind computes on int8 alone."""
-    if kind not in _INT8_KERNELS or not all(_is_int8(graph, op) for op in graph.ops if op.kind == kind):
-        return ""
-    return f"Register_{kind}_INT8"
+def _resolver_call(graph: Graph, kind: str) -> ResolverCall:
+    method = f"Add{_ADD_NAMES[kind]}"
+    if kind in _INT8_KERNELS and all(_is_int8(graph, op) for op in graph.ops if op.kind == kind):
+        return ResolverCall(method, f"Register_{kind}_INT8", _INT8_HEADERS.get(kind, ""))
+    return ResolverCall(method)
 
 
 def _is_int8(graph: Graph, op: Op) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgecompress.codegen.ctext import INDENT, comment_text, float_literal, shape_text, wrap_list
+from edgecompress.codegen.tflm_ops import ResolverCall
 from edgecompress.graph import DType, Graph, Tensor
 
 _BYTES_A_LINE = 16
@@ -44,14 +45,14 @@ class TflmModel:
         name: prefix of every symbol and file.
         command: how to generate it again.
         data: the .tflite.
-        resolver_calls: (method, int8-only registration or empty), one per kind of op.
+        resolver_calls: one per kind of op.
     """
 
     name: str
     command: str
     graph: Graph
     data: bytes
-    resolver_calls: tuple[tuple[str, str], ...]
+    resolver_calls: tuple[ResolverCall, ...]
     arena: ArenaEstimate
     golden: GoldenVector | None
 
@@ -233,7 +234,8 @@ def _ops_type(model: TflmModel) -> str:
 
 def _ops_header(model: TflmModel) -> str:
     name, upper = model.name, model.name.upper()
-    calls = "".join(_resolver_call(method, registration) for method, registration in model.resolver_calls)
+    calls = "".join(_resolver_call(call) for call in model.resolver_calls)
+    headers = "".join(f'#include "{call.int8_header}"\n' for call in model.resolver_calls if call.int8_header)
     return f"""\
 {_preamble(model, f"A resolver with exactly the {len(model.resolver_calls)} kinds of op that the model uses.")}\
 //
@@ -247,7 +249,7 @@ def _ops_header(model: TflmModel) -> str:
 #ifdef {upper}_ALL_TYPES
 #define EC_INT8_ONLY(registration)
 #else
-#define EC_INT8_ONLY(registration) tflite::registration()
+{headers}#define EC_INT8_ONLY(registration) tflite::registration()
 #endif
 
 // Each kind is added once and there is room for all of them, so none of the calls can fail.
@@ -261,9 +263,9 @@ inline {_ops_type(model)} {name}_ops() {{
 """
 
 
-def _resolver_call(method: str, registration: str) -> str:
-    argument = f"EC_INT8_ONLY({registration})" if registration else ""
-    return f"{INDENT}(void)ops.{method}({argument});\n"
+def _resolver_call(call: ResolverCall) -> str:
+    argument = f"EC_INT8_ONLY({call.int8_registration})" if call.int8_registration else ""
+    return f"{INDENT}(void)ops.{call.method}({argument});\n"
 
 
 def _model_header(model: TflmModel) -> str:

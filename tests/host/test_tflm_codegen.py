@@ -14,7 +14,7 @@ from tflite_builder import ModelBuilder, run_tflm
 from edgecompress.artifact import Engine
 from edgecompress.codegen import generate_tflm, tflm_host
 from edgecompress.codegen.tflm import golden_input
-from edgecompress.codegen.tflm_ops import _ADD_NAMES, _INT8_KERNELS
+from edgecompress.codegen.tflm_ops import _ADD_NAMES, _INT8_HEADERS, _INT8_KERNELS
 from edgecompress.convert import read_tflite
 from edgecompress.errors import ModelError, ToolError, UnsupportedOpError, UserError
 
@@ -214,7 +214,11 @@ def host_compilers() -> tuple[list[str], list[str]]:
 
 def stub_headers(folder) -> None:
     """The parts of TFLM's headers that generated sources touch, enough for a compiler to check types and calls."""
-    registrations = "".join(f"inline TFLMRegistration Register_{kind}_INT8() {{ return {{}}; }}\n" for kind in sorted(_INT8_KERNELS))
+
+    def register(kind: str) -> str:
+        return f"inline TFLMRegistration Register_{kind}_INT8() {{ return {{}}; }}\n"
+
+    registrations = "".join(register(kind) for kind in sorted(_INT8_KERNELS - set(_INT8_HEADERS)))
     methods = "".join(
         f"  TfLiteStatus Add{name}({'const TFLMRegistration & = {}' if kind in _INT8_KERNELS else ''}) {{ return kTfLiteOk; }}\n"
         for kind, name in _ADD_NAMES.items()
@@ -255,7 +259,9 @@ class MicroInterpreter {
 }
 """
     micro, schema = folder / "tensorflow/lite/micro", folder / "tensorflow/lite/schema"
-    micro.mkdir(parents=True)
+    (micro / "kernels").mkdir(parents=True)
+    for kind, header in _INT8_HEADERS.items():
+        (folder / header).write_text(f"#pragma once\nnamespace tflite {{\n{register(kind)}}}\n")
     schema.mkdir(parents=True)
     (micro / "micro_mutable_op_resolver.h").write_text(resolver)
     (micro / "micro_interpreter.h").write_text(interpreter)
