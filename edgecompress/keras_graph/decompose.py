@@ -97,11 +97,8 @@ def _split_separable(network: Network, operator: Operator) -> None:
     name = network.free_name(f"{operator.name}_depthwise")
     depthwise = Operator(name, _layer(rank, "DepthwiseConv"), _depthwise_config(config, name, rank), weights=[weights[0]])
     pointwise = Operator(operator.name, _layer(rank, "Conv"), _pointwise_config(config, rank), weights=list(weights[1:]))
-    causal = config["padding"] == "causal"
     for call in network.calls_of(operator):
         source = call.inputs[0]
-        if causal:
-            source = _pad_causally(network, call, weights[0], spatial_sizes(config, "dilation_rate", rank)[0])
         between = Value(_depthwise_shape(config, source, weights[0], rank), source.dtype)
         network.insert_before(call, Call(depthwise, (source,), {}, [between]))
         call.operator, call.args, call.kwargs = pointwise, (between,), {}
@@ -118,7 +115,7 @@ def _depthwise_config(config: dict[str, Any], name: str, rank: int) -> dict[str,
         "kernel_size": spatial_sizes(config, "kernel_size", rank),
         "strides": spatial_sizes(config, "strides", rank),
         "dilation_rate": spatial_sizes(config, "dilation_rate", rank),
-        "padding": "valid" if config["padding"] == "causal" else config["padding"],
+        "padding": config["padding"],
         "depth_multiplier": config["depth_multiplier"],
         "use_bias": False,
     }
@@ -137,18 +134,6 @@ def _pointwise_config(config: dict[str, Any], rank: int) -> dict[str, Any]:
 def _depthwise_shape(config: dict[str, Any], source: Value, kernel: Array, rank: int) -> tuple[int | None, ...]:
     layer = _layer(rank, "DepthwiseConv")(**_depthwise_config(config, "shape_only", rank))
     return (None, *layer.compute_output_shape((None, *source.shape[1:]))[1:])
-
-
-def _pad_causally(network: Network, call: Call, kernel: Array, dilation: int) -> Value:
-    """Depthwise convolutions have no causal padding: put the zeros in front."""
-    source = call.inputs[0]
-    amount = dilation * (kernel.shape[0] - 1)
-    steps = source.shape[1] or 0
-    padded = Value((None, steps + amount, source.shape[2]), source.dtype)
-    name = network.free_name(f"{call.operator.name}_causal")
-    operator = Operator(name, keras.layers.ZeroPadding1D, {"name": name, "padding": (amount, 0)}, weights=[])
-    network.insert_before(call, Call(operator, (source,), {}, [padded]))
-    return padded
 
 
 def split_hard_sigmoids(network: Network) -> None:
