@@ -14,6 +14,8 @@ from tests.conv_families import conv2d, depthwise, fully_connected, transpose_co
 from tests.op_cases import Family, OpCases
 from tests.tflite_builder import run_tflm
 
+pytest.importorskip("tflite_micro", reason="needs TensorFlow Lite Micro's host wheel: pip install tflite-micro")
+
 FAMILIES = [(conv2d, 160), (depthwise, 160), (transpose_conv, 80), (fully_connected, 120)]
 
 

@@ -105,7 +105,7 @@ def _step(
     arguments: tuple[Argument, ...] = (
         ParamsArg("ec_conv_params", params),
         TensorArg(source.index),
-        weights_argument(names, weights, "[o][kh][kw][c]" if channel_axis == 0 else "[kh][kw][o]"),
+        weights_argument(names, weights, "o, kh, kw, c" if channel_axis == 0 else "1, kh, kw, o"),
         bias_argument(graph, op, names, 2, output.shape[3]),
         ConstantArg(scale_argument(names, convolution_scales(source, weights, output, output.shape[3]))),
         TensorArg(output.index),

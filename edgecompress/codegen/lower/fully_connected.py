@@ -43,7 +43,7 @@ def lower_fully_connected(graph: Graph, op: Op, names: Names) -> Step:
     arguments: tuple[Argument, ...] = (
         ParamsArg("ec_fc_params", params),
         TensorArg(source.index),
-        weights_argument(names, weights, "[o][i]"),
+        weights_argument(names, weights, "o, i"),
         bias_argument(graph, op, names, 2, out_len),
         ConstantArg(scale_argument(names, scales)),
         TensorArg(output.index),

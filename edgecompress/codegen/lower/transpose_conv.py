@@ -49,7 +49,7 @@ def lower_transpose_conv(graph: Graph, op: Op, names: Names) -> Step:
     arguments: tuple[Argument, ...] = (
         ParamsArg("ec_conv_params", params),
         TensorArg(source.index),
-        weights_argument(names, weights, "[o][kh][kw][c]"),
+        weights_argument(names, weights, "o, kh, kw, c"),
         bias_argument(graph, op, names, 3, channels),
         ConstantArg(scale_argument(names, convolution_scales(source, weights, output, channels))),
         TensorArg(output.index),

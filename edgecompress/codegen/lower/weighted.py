@@ -30,11 +30,11 @@ def require_symmetric(graph: Graph, op: Op, weights: Tensor, channel_axis: int) 
         )
 
 
-def weights_argument(names: Names, weights: Tensor, layout: str) -> ConstantArg | TensorArg:
+def weights_argument(names: Names, weights: Tensor, axes: str) -> ConstantArg | TensorArg:
     """The weights as a constant; those that the model computes are read from their buffer."""
     if weights.data is None:
         return TensorArg(weights.index)
-    comment = f"weights {layout} {list(weights.shape)}"
+    comment = "weights " + "".join(f"[{n}]" for n in weights.shape) + f" ({axes})"
     return ConstantArg(Constant(names.constant("weights"), "int8_t", weights.data.astype(np.int8), comment))
 
 
@@ -53,13 +53,13 @@ def bias_argument(graph: Graph, op: Op, names: Names, position: int, channels: i
         raise unsupported(
             graph, op, f"expected {channels} int32 biases in {bias.name}, came {bias.elements} of {bias.dtype.value}", INT8_HINT
         )
-    return ConstantArg(Constant(names.constant("bias"), "int32_t", bias.data.astype(np.int32), "bias [o]"))
+    return ConstantArg(Constant(names.constant("bias"), "int32_t", bias.data.astype(np.int32), f"bias [{channels}]"))
 
 
 def scale_argument(names: Names, scales: Sequence[FixedScale]) -> Constant:
     """Fixed-point scales as an array of ec_scale."""
     rows = np.array([(s.multiplier, s.shift) for s in scales], dtype=np.int64).reshape(-1, 2)
-    return Constant(names.constant("scales"), "ec_scale", rows, "scales [o]: multiplier, shift")
+    return Constant(names.constant("scales"), "ec_scale", rows, f"scales [{len(rows)}]: multiplier, shift")
 
 
 def check_sums(graph: Graph, op: Op, weights: Tensor, inputs: Tensor, channel_axis: int) -> None:
