@@ -13,16 +13,22 @@ from edgecompress.device import Device
 from edgecompress.errors import DeviceError, ModelError, TargetError
 from edgecompress.files import write_text
 from edgecompress.pipeline.sources import LoadedModel, generate_sources, is_firmware, load_model
+from edgecompress.resources import resource_dir
 from edgecompress.target import EmulatorLink, SerialLink, Target, load_target
 
 LOCAL = "local"
 SERIAL = "serial:"
+# What only our own boards and applications include.
+_APP_HEADERS = frozenset({"ec_model.h", "ec_port.h"})
 # The MLPerf Tiny runner's rate, for a device whose facts are unknown.
 DEFAULT_BAUD = 115200
 
 
 def generate(model: Path, *, engine: Engine = Engine.AOT, output: Path, name: str | None = None, keep_input: bool = False) -> list[Path]:
     """Write the model as C sources into the folder `output`.
+
+    For the aot engine the kernels that the model calls come along, so that the folder compiles by itself:
+    `cc -std=c11 -I. -Iedgecompress/include -c *.c edgecompress/kernels/*.c`.
 
     Returns:
         The files that were written.
@@ -35,10 +41,22 @@ def generate(model: Path, *, engine: Engine = Engine.AOT, output: Path, name: st
         >>> generate(Path("digits.tflite"), engine=Engine.AOT, output=Path("src"))  # doctest: +SKIP
     """
     sources = generate_sources(load_model(model, name=name), engine, name=name, keep_input=keep_input)
-    paths = [output / file for file in sources.files]
-    for path, text in zip(paths, sources.files.values(), strict=True):
-        write_text(path, text)
-    return paths
+    files = dict(sources.files)
+    if engine is Engine.AOT:
+        files |= _kernel_files(sources.kernels)
+    for file, text in files.items():
+        write_text(output / file, text)
+    return [output / file for file in files]
+
+
+def _kernel_files(kernels: Sequence[str]) -> dict[str, str]:
+    """The kernels' sources and every header of ours, by their place in a generated folder."""
+    firmware = resource_dir("firmware")
+    files = {
+        f"edgecompress/include/{path.name}": path for path in sorted((firmware / "include").glob("*.h")) if path.name not in _APP_HEADERS
+    }
+    files |= {f"edgecompress/kernels/{Path(kernel).name}": firmware / kernel for kernel in kernels}
+    return {name: path.read_text(encoding="utf-8") for name, path in files.items()}
 
 
 def build(
