@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from edgecompress.device.interface import Device, DeviceModel, check_inputs, device_model
 
 if TYPE_CHECKING:
-    from edgecompress.device.emulator import open_emulator
+    from edgecompress.device.emulator import EmulatedDevice, open_emulator
     from edgecompress.device.host import HostDevice, Kernels, open_host
     from edgecompress.device.mlperf import MlperfDevice, MlperfProfile, MlperfRun, open_mlperf
     from edgecompress.device.qemu import QemuDevice, open_qemu
     from edgecompress.device.serial import SerialDevice, open_serial
 
 _MODULE_OF = {
+    "EmulatedDevice": "emulator",
     "open_emulator": "emulator",
     "HostDevice": "host",
     "Kernels": "host",
@@ -41,6 +42,7 @@ _MODULE_OF = {
 __all__ = [
     "Device",
     "DeviceModel",
+    "EmulatedDevice",
     "HostDevice",
     "Kernels",
     "MlperfDevice",

@@ -84,6 +84,19 @@ class EmulatedDevice:
         self._invoke(model)
         return self._read_outputs(model)
 
+    def trace(self, inputs: Sequence[bytes]) -> dict[str, bytes]:
+        """One inference step by step: each tensor's bytes as the step that computes it left them, by the tensor's name."""
+        check_inputs(inputs, self._info.inputs)
+        model = self._model or self._reset()
+        self._write_inputs(model, inputs)
+        found = {}
+        for step in self._info.steps:
+            self._count(model.step, model.arena, step.index, doing=f"step {step.index} ({step.name})")
+            for buffer in self._info.plan:
+                if buffer.first_op == step.index:
+                    found[buffer.tensor] = self._machine.read(model.arena + buffer.offset, buffer.bytes)
+        return found
+
     def measure(self, inputs: Sequence[bytes], *, runs: int, warmup: int) -> Measurement:
         """See `Device.measure`. The machine is reset before, so that `first` is the first inference after power-up."""
         if runs < 1 or warmup < 0:

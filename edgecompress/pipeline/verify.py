@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecompress.device.interpreters import LiteRtReference, TflmHost, Trace, tflm_available
+from edgecompress.device import Device
+from edgecompress.device.interpreters import NUMPY_TYPES, LiteRtReference, TflmHost, Trace, tflm_available
 from edgecompress.errors import ToolError
 from edgecompress.graph import Graph, Op
 from edgecompress.pipeline.reference import element_difference
@@ -237,9 +238,10 @@ def _core_rung(ladder: _Ladder, target: str, reference: str, expected: Sequence[
     try:
         with open_model(target, ladder.model) as device:
             got = [device.run(sample) for sample in ladder.samples]
+            tracer = _core_tracer(ladder.model.graph, device)
+            return ladder.compare(name, got, reference, expected, None if tracer is None else (tracer, trace))
     except ToolError as e:
         return Rung(name, reference, Status.MISSING, note=f"{e.message} ({e.hint})" if e.hint else e.message)
-    return ladder.compare(name, got, reference, expected, (_numpy_tracer(ladder.model), trace))
 
 
 def _litert_rung(ladder: _Ladder, reference: str, expected: Sequence[list[bytes]]) -> Rung:
@@ -255,9 +257,16 @@ def _litert_rung(ladder: _Ladder, reference: str, expected: Sequence[list[bytes]
     return replace(rung, status=status, cause=f"XNNPACK rounds once, the reference twice; up to {LITERT_TOLERANCE} LSB is expected")
 
 
-def _numpy_tracer(model: LoadedModel) -> Tracer:
-    """This project's oracle of the generated C, every activation."""
-    from edgecompress.device.interpreters import as_arrays
-    from edgecompress.numerics.reference import run_reference
+def _core_tracer(graph: Graph, device: Device) -> Tracer | None:
+    """The core's own tensors, step by step; None for a device that cannot be looked into. A step that fuses ops shows its last."""
+    from edgecompress.device import EmulatedDevice
 
-    return lambda sample: run_reference(model.graph, as_arrays(model.graph, sample))
+    if not isinstance(device, EmulatedDevice):
+        return None
+    by_name = {graph.tensor(index).name: graph.tensor(index) for op in graph.ops for index in op.outputs}
+
+    def trace(sample: Sequence[bytes]) -> Trace:
+        known = ((by_name[name], raw) for name, raw in device.trace(sample).items() if name in by_name)
+        return {tensor.index: np.frombuffer(raw, NUMPY_TYPES[tensor.dtype]) for tensor, raw in known}
+
+    return trace
