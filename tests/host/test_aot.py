@@ -187,7 +187,7 @@ def test_what_is_not_int8_is_refused_by_name(data, words: tuple[str, ...]) -> No
     with pytest.raises(UnsupportedOpError) as caught:
         generated(data())
     assert all(word in caught.value.message for word in words), caught.value.message
-    assert "tflm" in caught.value.hint
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(
