@@ -159,7 +159,7 @@ def nearest_rank(samples: Sequence[float], percent: float) -> float:
     """
     if not samples or not 0 < percent <= 100:
         raise ValueError(f"percentile {percent} of {len(samples)} samples is not defined")
-    return sorted(samples)[math.ceil(percent / 100 * len(samples)) - 1]
+    return sorted(samples)[math.ceil(percent * len(samples) / 100) - 1]
 
 
 def summarize(measurement: Measurement) -> Latency:

@@ -50,6 +50,7 @@ def small_profile() -> Profile:
         ([15, 20, 35, 40, 50], 100, 50),
         (list(range(1, 101)), 99, 99),
         (list(range(1, 102)), 99, 100),
+        (list(range(1, 101)), 7, 7),
     ],
 )
 def test_percentiles_are_nearest_rank(samples, percent, expected):
