@@ -61,7 +61,10 @@ def run_op(graph: Graph, op: Op, values: dict[int, NDArray[Any]]) -> tuple[NDArr
     # An optional input left out at the end is not there; one in the middle is an empty array.
     last = max((n for n, i in enumerate(op.inputs) if i >= 0), default=-1)
     given = [values[i] if i >= 0 else np.zeros(0, np.int32) for i in op.inputs[: last + 1]]
-    results = oracle(graph, op, given)
+    try:
+        results = oracle(graph, op, given)
+    except (ValueError, IndexError) as e:
+        raise no_oracle(graph, op, f"its shapes do not fit together: {e}") from e
     for result, index in zip(results, op.outputs, strict=True):
         if result.shape != graph.tensor(index).shape:
             raise no_oracle(graph, op, f"expected an output of shape {graph.tensor(index).shape}, came {result.shape}")

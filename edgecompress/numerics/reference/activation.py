@@ -21,7 +21,7 @@ from edgecompress.graph import DType, Graph, LeakyReluOptions, Op, SoftmaxOption
 from edgecompress.numerics import fixedmath
 from edgecompress.numerics.affine import INT8_MAX, INT8_MIN, Clamp, count_of, round_half_away
 from edgecompress.numerics.fixedpoint import FixedScale, multiply_by_scale, quantize_multiplier
-from edgecompress.numerics.reference.oracle import NUMPY_TYPES, Array, Oracle, Values, no_oracle, require_types, tensors_of
+from edgecompress.numerics.reference.oracle import NUMPY_TYPES, Array, Oracle, Values, no_oracle, require_quantized, tensors_of
 
 Int8 = NDArray[np.int8]
 Int8Map = Callable[[Int8], Int8]
@@ -57,7 +57,13 @@ def relu6_clamp(x: Tensor) -> Clamp:
 
 def relu_scale(x: Tensor, out: Tensor) -> FixedScale:
     """Scale of RELU, whose quotient TFLM computes in float32."""
-    return quantize_multiplier(float(np.float32(x.scale) / np.float32(out.scale)))
+    return quantize_multiplier(_float32_quotient(x.scale, out.scale))
+
+
+def _float32_quotient(a: float | np.float32, b: float | np.float32) -> float:
+    """a / b in float32; infinite beyond it, which `quantize_multiplier` refuses."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(a) / np.float32(b))
 
 
 def relu(x: Int8, tensor: Tensor, out: Tensor) -> Int8:
@@ -75,9 +81,8 @@ def relu6(x: Int8, tensor: Tensor) -> Int8:
 
 def leaky_relu(x: Int8, alpha: float, tensor: Tensor, out: Tensor) -> Int8:
     """x where it is not below 0, else alpha * x; alpha may be negative. `tensor` is the input's."""
-    in_scale, out_scale = np.float32(tensor.scale), np.float32(out.scale)
-    kept = quantize_multiplier(float(in_scale / out_scale))
-    bent = quantize_multiplier(float(in_scale * np.float32(alpha) / out_scale))
+    kept = quantize_multiplier(_float32_quotient(tensor.scale, out.scale))
+    bent = quantize_multiplier(_float32_quotient(np.float32(tensor.scale) * np.float32(alpha), out.scale))
     value = x.astype(np.int32) - tensor.zero_point
     # The multiplier is kept positive: the roundings of a negative one would differ.
     slope = np.sign(bent.multiplier) * multiply_by_scale(value, abs(bent.multiplier), bent.shift)
@@ -92,8 +97,8 @@ def hard_swish(x: Int8, tensor: Tensor, out: Tensor) -> Int8:
         ModelError: the scales are so far apart that TFLM refuses them, or shifts 16-bit numbers by more than 15.
     """
     hires_scale = np.float32(1 / 128) * np.float32(tensor.scale)
-    out_scale = quantize_multiplier(float(hires_scale / np.float32(out.scale)))
-    relu_like = quantize_multiplier(float(hires_scale / (np.float32(3) / np.float32(32768))))
+    out_scale = quantize_multiplier(_float32_quotient(hires_scale, out.scale))
+    relu_like = quantize_multiplier(_float32_quotient(hires_scale, np.float32(3) / np.float32(32768)))
     # 16-bit numbers cannot be shifted right by more; to the left TFLM refuses.
     if not -15 <= out_scale.shift <= 0 or relu_like.shift < -15:
         raise ModelError(
@@ -219,7 +224,7 @@ def softmax(x: Int8, exponentials: NDArray[np.int32], dtype: DType = DType.INT8)
 
 def _int8_pair(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
     x, out = tensors_of(graph, op, 1)
-    require_types(graph, op, (x, out), DType.INT8)
+    require_quantized(graph, op, (x, out), DType.INT8)
     return x, out
 
 
@@ -258,15 +263,15 @@ def evaluate_tanh(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
 def evaluate_quantize(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
     x, out = tensors_of(graph, op, 1)
     integers = (DType.INT8, DType.UINT8, DType.INT16, DType.INT32)
-    require_types(graph, op, (x, out), *integers)
+    require_quantized(graph, op, (x, out), *integers)
     scale = quantize_multiplier(x.scale / out.scale)
     return (requantize_counts(values[0], scale, x.zero_point, out.zero_point, out.dtype),)
 
 
 def evaluate_softmax(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
     x, out = tensors_of(graph, op, 1)
-    require_types(graph, op, (x,), DType.INT8)
-    require_types(graph, op, (out,), DType.INT8, DType.INT16)
+    require_quantized(graph, op, (x,), DType.INT8)
+    require_quantized(graph, op, (out,), DType.INT8, DType.INT16)
     beta = op.options.beta if isinstance(op.options, SoftmaxOptions) else 1.0
     return (softmax(values[0], softmax_exponentials(beta, x.scale), out.dtype),)
 

@@ -19,7 +19,7 @@ from edgecompress.errors import ModelError
 from edgecompress.graph import Activation, ArithmeticOptions, DType, Graph, Op, Tensor
 from edgecompress.numerics.affine import INT8_MAX, INT8_MIN, Clamp, activation_clamp
 from edgecompress.numerics.fixedpoint import FixedScale, multiply_by_scale, quantize_multiplier, requantize
-from edgecompress.numerics.reference.oracle import Array, Oracle, Values, require_types, tensors_of
+from edgecompress.numerics.reference.oracle import Array, Oracle, Values, require_quantized, tensors_of
 
 Int8 = NDArray[np.int8]
 
@@ -53,8 +53,10 @@ def sub_scales(a: Tensor, b: Tensor, out: Tensor) -> AddScales:
         ModelError: the output's scale is so small that TFLM would abort.
     """
     one, two = np.float32(a.scale), np.float32(b.scale)
-    twice = np.float32(2) * max(one, two)
-    out_real = twice / (np.float32(1 << ADD_LEFT_SHIFT) * np.float32(out.scale))
+    # Scales near the end of float32 become infinite, which is then refused.
+    with np.errstate(over="ignore", invalid="ignore"):
+        twice = np.float32(2) * max(one, two)
+        out_real = twice / (np.float32(1 << ADD_LEFT_SHIFT) * np.float32(out.scale))
     return _sum_scales(float(one / twice), float(two / twice), float(out_real), out)
 
 
@@ -122,7 +124,7 @@ def _clamp(op: Op, out: Tensor) -> Clamp:
 
 def _int8_tensors(graph: Graph, op: Op) -> tuple[Tensor, Tensor, Tensor]:
     a, b, out = tensors_of(graph, op, 2)
-    require_types(graph, op, (a, b, out), DType.INT8)
+    require_quantized(graph, op, (a, b, out), DType.INT8)
     return a, b, out
 
 

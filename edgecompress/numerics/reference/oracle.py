@@ -59,3 +59,15 @@ def require_types(graph: Graph, op: Op, tensors: Sequence[Tensor], *types: DType
         if tensor.dtype not in types:
             expected = " or ".join(t.value for t in types)
             raise no_oracle(graph, op, f"expected {expected}, came {tensor.dtype.value} in {tensor.name}")
+
+
+def require_quantized(graph: Graph, op: Op, tensors: Sequence[Tensor], *types: DType) -> None:
+    """Every tensor must have one of these types, and one scale and zero point.
+
+    Raises:
+        UnsupportedOpError: a tensor of another type, not quantized, or quantized by channel.
+    """
+    require_types(graph, op, tensors, *types)
+    for tensor in tensors:
+        if tensor.quantization is None or len(tensor.quantization.scales) != 1 or len(tensor.quantization.zero_points) != 1:
+            raise no_oracle(graph, op, f"expected one scale and zero point for {tensor.name}, came {tensor.quantization}")

@@ -18,7 +18,7 @@ from edgecompress.errors import ModelError
 from edgecompress.graph import DType, Graph, Op, PoolOptions, Tensor
 from edgecompress.numerics.affine import INT8_MIN, Clamp, activation_clamp
 from edgecompress.numerics.fixedpoint import FixedScale, quantize_multiplier, requantize
-from edgecompress.numerics.reference.oracle import Array, Oracle, Values, no_oracle, require_types, tensors_of
+from edgecompress.numerics.reference.oracle import Array, Oracle, Values, no_oracle, require_quantized, tensors_of
 from edgecompress.numerics.window import pad_before, window_count
 
 Int8 = NDArray[np.int8]
@@ -126,7 +126,7 @@ def _pool(graph: Graph, op: Op, values: Values, pool: Callable[[Int8, PoolWindow
 
 def _pool_tensors(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
     x, out = tensors_of(graph, op, 1)
-    require_types(graph, op, (x, out), DType.INT8)
+    require_quantized(graph, op, (x, out), DType.INT8)
     return x, out
 
 
@@ -140,7 +140,7 @@ def evaluate_max_pool(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]
 
 def evaluate_mean(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
     x, _, out = tensors_of(graph, op, 2)
-    require_types(graph, op, (x, out), DType.INT8)
+    require_quantized(graph, op, (x, out), DType.INT8)
     axes = reduced_axes([int(a) for a in values[1].reshape(-1)], len(x.shape))
     scale = mean_scale(x.scale / out.scale, math.prod(x.shape[a] for a in axes))
     return (reduce_sum(values[0], axes, scale, x.zero_point, out.zero_point).reshape(out.shape),)
@@ -148,7 +148,7 @@ def evaluate_mean(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
 
 def evaluate_sum(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
     x, _, out = tensors_of(graph, op, 2)
-    require_types(graph, op, (x, out), DType.INT8)
+    require_quantized(graph, op, (x, out), DType.INT8)
     axes = reduced_axes([int(a) for a in values[1].reshape(-1)], len(x.shape))
     scale = quantize_multiplier(x.scale / out.scale)
     return (reduce_sum(values[0], axes, scale, x.zero_point, out.zero_point).reshape(out.shape),)
