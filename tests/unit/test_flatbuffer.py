@@ -98,6 +98,14 @@ def test_a_vector_longer_than_the_file_is_an_error(count):
             read()
 
 
+def test_an_offset_of_zero_is_an_error():
+    """A vector or table that would stand on its own offset is refused."""
+    data = make_file(struct.pack("<I", 0), (4,))
+    for read in (lambda t: t.integers(0, "<i4", "x"), lambda t: t.child(0, "x")):
+        with pytest.raises(ModelError, match="offset of 0"):
+            read(root(data))
+
+
 def test_unaligned_numbers_are_an_error():
     """A core that cannot read unaligned words must never get such a file."""
     data = make_file(struct.pack("<I", 6), (4,), struct.pack("<HI", 0, 1) + bytes(8))

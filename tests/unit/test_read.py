@@ -15,6 +15,8 @@ from edgecompress.convert.schema import BUILTIN_NAMES
 from edgecompress.errors import ModelError
 from edgecompress.graph import Activation, ConvOptions, DType, Padding, PoolOptions
 
+WITH_BIAS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
+
 
 def refuse(data: bytes, sentence: str) -> None:
     """The file is refused with one line that matches `sentence`, and a hint."""
@@ -315,6 +317,32 @@ def test_shapes_must_fit_the_op(kind, inputs, output, options, sentence):
     b.inputs(*tensors)
     b.outputs(y)
     refuse(b.build(), re.escape(f"op 0 ({kind})") + ".*" + sentence)
+
+
+@pytest.mark.parametrize("op", [pytest.param(op.index, id=op.kind) for op in read_tflite(every_op()).ops])
+def test_every_op_s_output_shape_is_checked(op):
+    """For each op of the list, an output with one entry more than the op makes is refused by that op's rule."""
+
+    def larger(model):
+        tensor = graph_of(model).tensors[graph_of(model).operators[op].outputs[0]]
+        tensor.shape = np.append(tensor.shape[:-1], tensor.shape[-1] + 1).astype(np.int32)
+
+    refuse(spoiled(larger, every_op), rf"op {op} \(")
+
+
+@pytest.mark.parametrize("op", [pytest.param(op.index, id=op.kind) for op in read_tflite(every_op()).ops if op.kind in WITH_BIAS])
+def test_a_bias_has_one_entry_per_channel(op):
+    """A bias of another length than the output's channels is refused."""
+
+    def shorter(model):
+        graph = graph_of(model)
+        bias = graph.tensors[graph.operators[op].inputs[-1]]
+        bias.shape = bias.shape - 1
+        bias.quantization.scale = bias.quantization.scale[:1]
+        bias.quantization.zeroPoint = bias.quantization.zeroPoint[:1]
+        model.buffers[bias.buffer].data = model.buffers[bias.buffer].data[:-4]
+
+    refuse(spoiled(shorter, every_op), rf"op {op} .*the bias .* entries")
 
 
 # ---- resources
