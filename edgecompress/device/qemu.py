@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ def qemu_version() -> str:
 
 
 class Machine:
-    """A running QEMU process whose UART is at `url`. It never outlives this process unless that is killed outright."""
+    """A running QEMU process whose UART is at `url`. It does not outlive this process."""
 
     def __init__(self, command: Sequence[str], *, url: str = "", inherited: Sequence[int] = ()) -> None:
         """Start QEMU; `inherited` are file descriptors that its command names.
@@ -79,7 +80,12 @@ class Machine:
             with self._log.open("wb") as log:
                 # A session of its own: Ctrl-C reaches us alone, and we end QEMU in order.
                 self._process = subprocess.Popen(
-                    self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=tuple(inherited), start_new_session=True
+                    [*_leash(), *self.command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=tuple(inherited),
+                    start_new_session=True,
                 )
         except OSError as e:
             shutil.rmtree(self._log.parent, ignore_errors=True)
@@ -229,6 +235,17 @@ def _qemu_link(target: Target) -> QemuLink:
     if not isinstance(target.link, QemuLink):
         raise TargetError(f"{target.name} is no QEMU machine: its link is {target.link.kind}", hint="edgecompress targets lists them")
     return target.link
+
+
+def _leash() -> list[str]:
+    """What goes before a command so that the system ends it when this process is killed and cannot do it itself.
+
+    The system watches the thread that starts the command, so only the main thread, which lives as long as the process, is a fit one.
+    """
+    program = shutil.which("setpriv")
+    if program is None or threading.current_thread() is not threading.main_thread():
+        return []
+    return [program, "--pdeathsig", "KILL", "--"]
 
 
 def _program() -> str:

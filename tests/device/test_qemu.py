@@ -7,7 +7,10 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +104,29 @@ def test_the_process_ends_with_the_device(build):
         process = device._machine._process
         raise KeyboardInterrupt
     assert process.returncode is not None
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv, of util-linux")
+def test_the_process_ends_with_ours(build):
+    """When the process that started QEMU is killed outright, QEMU ends too: nothing is left to spin."""
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from edgecompress.device.qemu import start_on_socket\n"
+        "from edgecompress.target import load_target\n"
+        f"print(start_on_socket(Path(sys.argv[1]), load_target({AN386!r}).link)._process.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(build(AN386).elf)], stdout=subprocess.PIPE, text=True) as ours:
+        pid = int(ours.stdout.readline())
+        os.kill(pid, 0)
+        ours.kill()
+    for _ in range(50):
+        if not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text():
+            return
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("QEMU outlived the process that started it")
 
 
 def test_a_machine_that_dies_is_explained(build):
