@@ -20,6 +20,8 @@
 /* In front of a loop: do not unroll it. In front of a function: do not inline it; not every file that sees it calls it. */
 #if defined(__clang__)
 #define EC_ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__)
+#define EC_ROLLED _Pragma("GCC unroll 1")
 #else
 #define EC_ROLLED
 #endif
