@@ -116,6 +116,7 @@ def _part_of_name(name: str, call: Call) -> Part:
 
 def _recurrent(operator: Operator) -> Part:
     if (operator.config or {}).get("unroll"):
+        # One that could not be taken apart: stateful, masked, or called with states.
         return Part(Role.OPAQUE)
     return Part(Role.FLOAT, way_out="build it with unroll=True, which converts to plain int8 operators")
 

@@ -73,7 +73,19 @@ class Operator:
 
 
 class Pad:
-    """Kind of the operators by which a pass pads with a constant: `keras.ops.pad`, whose own class has no public name."""
+    """Kind of an operator that a pass made from `keras.ops.pad`, whose own class has no public name; and so for those below."""
+
+
+class Unstack:
+    """`keras.ops.unstack`."""
+
+
+class Stack:
+    """`keras.ops.stack`."""
+
+
+class Split:
+    """`keras.ops.split`."""
 
 
 @dataclass(eq=False)

@@ -18,6 +18,7 @@ from edgecompress.keras_graph.fold import fold_affine
 from edgecompress.keras_graph.network import Call, Network, NetworkInput, Value
 from edgecompress.keras_graph.quirks import make_biases_differ
 from edgecompress.keras_graph.rebuild import build_model
+from edgecompress.keras_graph.recurrent import open_recurrent
 from edgecompress.keras_graph.upsample import resize_instead_of_repeat
 from edgecompress.keras_graph.walk import read_network
 
@@ -54,6 +55,7 @@ def prepare_network(model: Any) -> Network:  # noqa: ANN401
     network = read_network(model)
     drop_training_only(network)
     open_time_distributed(network)
+    open_recurrent(network)
     split_separable(network)
     split_activations(network)
     split_averages(network)

@@ -118,6 +118,11 @@ SEQUENCES = {
     "repeat_vector": lambda x: layers.RepeatVector(3)(layers.GlobalMaxPooling1D()(x)),
     "time_distributed": lambda x: layers.TimeDistributed(layers.Dense(4, activation="relu"))(x),
     "bn_after_relu": lambda x: layers.ReLU()(norm(layers.ReLU()(x))),
+    "lstm": lambda x: layers.LSTM(5, unroll=True)(x),
+    "lstm_sequence": lambda x: layers.LSTM(5, unroll=True, return_sequences=True, go_backwards=True, use_bias=False)(x),
+    "gru": lambda x: layers.GRU(5, unroll=True, return_sequences=True)(x),
+    "gru_reset_before": lambda x: layers.GRU(5, unroll=True, reset_after=False)(x),
+    "simple_rnn": lambda x: layers.SimpleRNN(5, unroll=True)(x),
 }
 
 
@@ -125,7 +130,9 @@ SEQUENCES = {
 def test_prepared_sequence_model_equals_the_original(name):
     """The same promise for one spatial axis."""
     model = model_of(SEQUENCES[name], shape=(12, 4))
-    assert difference(model, prepare(model)) < TOLERANCE
+    prepared = prepare(model)
+    assert difference(model, prepared) < TOLERANCE
+    assert {"LSTM", "GRU", "SimpleRNN", "BatchNormalization", "UpSampling1D", "TimeDistributed"}.isdisjoint(kinds(prepared))
 
 
 def test_original_is_left_alone():
