@@ -1,7 +1,7 @@
 """An int8 model as data: tensors, ops and how they are connected.
 
-A `Graph` is what every trade of floor 2 exchanges. It comes from a .tflite through `edgecompress.convert.read_tflite`, which has checked every
-index and size, so code that holds a Graph may believe it. Nothing here changes after it was made.
+A `Graph` is what every trade of floor 2 exchanges. It comes from a .tflite through `edgecompress.convert.read_tflite`, which has checked
+every index and size, so code that holds a Graph may believe it. Nothing here changes after it was made.
 
 Layouts are TFLite's: activations NHWC, CONV_2D filters OHWI, DEPTHWISE_CONV_2D filters 1HWC, FULLY_CONNECTED weights [out, in].
 """

@@ -1,7 +1,7 @@
 """How long work says how far it is, without knowing who listens.
 
-A function that takes long takes `progress: Progress = silent` and calls it with the stage's words, how much is done, and of how much (None when
-that is not known). Only `edgecompress.cli` draws anything.
+A function that takes long takes `progress: Progress = silent` and calls it with the stage's words, how much is done, and of how much (None
+when that is not known). Only `edgecompress.cli` draws anything.
 """
 
 from __future__ import annotations

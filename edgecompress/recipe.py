@@ -31,7 +31,8 @@ class PruneSettings(_Settings):
     """Magnitude pruning while training.
 
     `polynomial` raises the sparsity from `initial_sparsity` to `sparsity` along
-    s(t) = s_f + (s_i - s_f) * (1 - (t - t_0) / (t_1 - t_0)) ** power (Zhu and Gupta 2017, equation 1); `constant` applies `sparsity` at once.
+    s(t) = s_f + (s_i - s_f) * (1 - (t - t_0) / (t_1 - t_0)) ** power (Zhu and Gupta 2017, equation 1);
+    `constant` applies `sparsity` at once.
 
     Attributes:
         sparsity: share of weights that end at zero, 0 <= s < 1.

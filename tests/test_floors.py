@@ -17,7 +17,6 @@ FLOOR_OF = {
     "resources": 0,
     "progress": 0,
     "tools": 0,
-    "tools": 0,
     "elf": 1,
     "target": 1,
     "graph": 1,
