@@ -3,7 +3,7 @@
     qat = quantization_aware(model)          train it with compile() and fit() as any model
     view = export_view(qat)                  hand it to `convert(view, trained_ranges=True)`
 
-`docs/compression.md` has the table of which layers get ranges where; `placement` is that table as code.
+docs/quantization.md has the table of which layers get ranges where; `placement` is that table as code.
 """
 
 from collections.abc import Iterable, Sequence
