@@ -131,7 +131,7 @@ def read_recipe(path: Path) -> Recipe:
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """The recipe in TOML text; `where` names it in errors."""
-    hint = "a recipe is a list of [[step]] tables, each with pass = \"prune\" or \"quantize\" and that pass's settings: see docs/recipes.md"
+    hint = 'a recipe is a list of [[step]] tables, each with pass = "prune" or "quantize" and that pass\'s settings: see docs/recipes.md'
     try:
         facts = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
