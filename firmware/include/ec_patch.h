@@ -22,10 +22,8 @@ typedef struct {
 static inline ec_taps ec_taps_inside(int32_t origin, int32_t size, int32_t filter, int32_t dilation)
 {
     ec_taps taps = { 0, filter };
-    EC_ROLLED
     while (taps.first < filter && origin + taps.first * dilation < 0)
         taps.first++;
-    EC_ROLLED
     while (taps.last > taps.first && origin + (taps.last - 1) * dilation >= size)
         taps.last--;
     return taps;
