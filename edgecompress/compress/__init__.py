@@ -1,5 +1,6 @@
 """From a float Keras model to a small .tflite, by a recipe.
 
+    check_keras_file  whether a file is a .keras file, in no time
     load_keras        a .keras file, safely
     load_data, Data   the user's train, validation and calibration data
     compress          a recipe's steps, then conversion, and a report
@@ -11,7 +12,7 @@ Importing this package does not import Keras. The passes, and the callback for a
 
 from edgecompress.compress.data import Data, load_data
 from edgecompress.compress.evaluate import evaluate_tflite
-from edgecompress.compress.load import load_keras
+from edgecompress.compress.load import check_keras_file, load_keras
 from edgecompress.compress.run import CompressResult, compress
 
-__all__ = ["CompressResult", "Data", "compress", "evaluate_tflite", "load_data", "load_keras"]
+__all__ = ["CompressResult", "Data", "check_keras_file", "compress", "evaluate_tflite", "load_data", "load_keras"]

@@ -9,7 +9,7 @@ The function takes no arguments and returns an `edgecompress.compress.Data`, or 
 several outputs). `train` and `validation` may also be batched, finite tf.data.Datasets of (x, y), which are read into memory. Every key is
 optional: a step that needs what is missing says so. Without `calibration`, the first 256 training inputs stand in.
 
-The file runs with the user's rights, as if started from its own folder with `python FILE.py`: modules beside it can be imported.
+The file runs with the user's rights, as by `python FILE.py`: the current folder stays, and modules beside the file can be imported.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def load_keras(path: Path) -> Model:
     Raises:
         ModelError: missing, a folder, another format, damaged, with layers that Keras does not know, or with Python code in it.
     """
-    _check_file(path)
+    check_keras_file(path)
     import keras
 
     try:
@@ -42,7 +42,12 @@ def load_keras(path: Path) -> Model:
         raise _explain(path, e) from e
 
 
-def _check_file(path: Path) -> None:
+def check_keras_file(path: Path) -> None:
+    """Refuse at once what is no .keras file, without importing Keras.
+
+    Raises:
+        ModelError: missing, a folder, another format or damaged.
+    """
     if path.is_dir():
         kind = "a SavedModel folder" if (path / "saved_model.pb").exists() else "a folder"
         raise ModelError(f"{path}: expected a .keras file, came {kind}", hint=_SAVE_HINT)

@@ -46,10 +46,10 @@ def check_all_quantized(data: bytes, layers: Sequence[str], allow_float: Sequenc
         return
     places = "; ".join(f"{layer} ({', '.join(dict.fromkeys(kinds))})" for layer, kinds in list(found.items())[:5])
     rest = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    first = next(iter(found))
+    allowing = ", ".join(f'"{layer}"' for layer in found) if len(found) <= 3 else f'"{ANY_LAYER}"'
     raise UnsupportedOpError(
-        f"these layers stay float in an int8 model: {places}{rest}",
-        hint=f'replace the layer by one that quantizes (docs/recipes.md lists them), or allow it: allow_float = ["{first}"]',
+        f"{'these layers stay' if len(found) > 1 else 'this layer stays'} float in an int8 model: {places}{rest}",
+        hint=f"use layers that quantize (docs/recipes.md says which do not), or allow them to stay float: allow_float = [{allowing}]",
     )
 
 

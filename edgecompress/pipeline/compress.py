@@ -69,10 +69,13 @@ def compress(
     steps = _with_allowed(DEFAULT_RECIPE if recipe is None else read_recipe(recipe), allow_float)
     check_writable(output)
     from edgecompress.compress import compress as apply_recipe
-    from edgecompress.compress import load_data, load_keras
+    from edgecompress.compress import check_keras_file, load_data, load_keras
 
     progress("load", 0, None)
-    result = apply_recipe(load_keras(model), steps, load_data(data), progress=progress)
+    check_keras_file(model)
+    # The data file comes first: it may define layers that the model uses.
+    samples = load_data(data)
+    result = apply_recipe(load_keras(model), steps, samples, progress=progress)
     return write_result(result, steps, output, name or "model")
 
 

@@ -271,3 +271,19 @@ def test_a_layer_of_the_users_own_names_the_way(tmp_path):
     with pytest.raises(ModelError, match="uses 'Doubling'") as caught:
         load_keras(tmp_path / "own.keras")
     assert "register_keras_serializable" in caught.value.hint
+
+
+def test_a_data_file_may_define_the_models_layers(tmp_path):
+    """A layer that the data file registers is found when the model is loaded after it."""
+    (tmp_path / "data.py").write_text(
+        "import keras\nimport numpy as np\n"
+        "@keras.saving.register_keras_serializable(package='user')\n"
+        "class Tripling(keras.layers.Layer):\n    def call(self, x):\n        return x * 3\n"
+        "def load():\n    return {'calibration': np.ones((2, 2))}\n",
+        encoding="utf-8",
+    )
+    load_data(f"{tmp_path}/data.py:load")
+    tripling = keras.saving.get_registered_object("user>Tripling")
+    x = keras.Input((2,))
+    keras.Model(x, tripling()(x)).save(tmp_path / "own.keras")
+    assert load_keras(tmp_path / "own.keras").predict(np.ones((1, 2)), verbose=0).tolist() == [[3.0, 3.0]]
