@@ -106,14 +106,17 @@ class SimulatedDevice:
     def _answer(self, command: str) -> bytes:
         word, _, rest = command.partition(" ")
         ours = word == "ec" and not self.faults.only_mlperf
-        text = self._frame(command) if ours else self._mlperf(word, rest)
+        try:
+            text = self._frame(command) if ours else self._mlperf(word, rest)
+        except (ValueError, IndexError):
+            text = "e-[Cannot read this]\r\n"
         return (text + "m-ready\r\n").encode("latin-1")
 
     # ---- our frames ----
 
     def _frame(self, command: str) -> str:
-        sequence, body, crc = command[3:5], command[11:-9], command[-8:]
-        if f"{zlib.crc32(command[3:-9].encode('latin-1')):08x}" != crc or int(command[6:10], 16) != len(body):
+        sequence, length, body, crc = command[3:5], command[6:10], command[11:-9], command[-8:]
+        if f"{zlib.crc32(command[3:-9].encode('latin-1')):08x}" != crc or length != f"{len(body):04x}":
             return _frame_line("ff", "error frame crc")
         running = _frame_line(sequence, "running") if body.startswith(("run", "steps", "memory")) else ""
         return running + _frame_line(sequence, self._verb(*body.split(" ")))
