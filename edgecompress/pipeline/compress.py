@@ -68,8 +68,8 @@ def compress(
     """
     steps = _with_allowed(DEFAULT_RECIPE if recipe is None else read_recipe(recipe), allow_float)
     check_writable(output)
-    from edgecompress.compress import compress as apply_recipe
     from edgecompress.compress import check_keras_file, load_data, load_keras
+    from edgecompress.compress import compress as apply_recipe
 
     progress("load", 0, None)
     check_keras_file(model)
