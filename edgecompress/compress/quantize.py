@@ -27,6 +27,15 @@ from edgecompress.keras_graph.weighted import is_weighted, kernel_of
 ANY_LAYER = "*"
 """In `allow_float`: every layer."""
 
+# Bounds and penalties that were meant for a kernel before its normalization was folded in: on the folded one they would do harm.
+_FOR_UNFOLDED_KERNELS = (
+    "kernel_regularizer",
+    "kernel_constraint",
+    "depthwise_regularizer",
+    "depthwise_constraint",
+    "bias_regularizer",
+    "bias_constraint",
+)
 # A kernel this much smaller or larger than a freshly initialised one gets a gain, so that the optimizer's steps keep their usual effect.
 _UNUSUAL_SIZE = 8.0
 
@@ -48,7 +57,8 @@ class FloatLayer:
 def quantization_aware(model: Any, *, allow_float: Sequence[str] = (), keep_zeros: bool = True) -> Any:  # noqa: ANN401 - keras.Model
     """A trainable copy of `model` that rounds weights and activations as int8 inference will.
 
-    The model is prepared first (normalizations folded, dropout gone; see `keras_graph.prepare`). Ranges are learned from the first training
+    The model is prepared first (normalizations folded, dropout gone; see `keras_graph.prepare`); penalties and constraints on weights are
+    dropped, as they were meant for the unfolded ones. Ranges are learned from the first training
     batches: train at least one, or call `observe_ranges`, before `export_view`.
 
     Args:
@@ -147,7 +157,8 @@ def _round_kernel(operator: Operator, *, keep_zeros: bool) -> None:
     gain = _gain(kernel)
     masked = keep_zeros and bool(np.any(kernel == 0)) and bool(np.any(kernel))
     operator.kind = INT8_KINDS[operator.kind]
-    operator.config = {**(operator.config or {}), "kernel_gain": gain, "keep_zeros": masked}
+    config = {key: value for key, value in (operator.config or {}).items() if key not in _FOR_UNFOLDED_KERNELS}
+    operator.config = {**config, "kernel_gain": gain, "keep_zeros": masked}
     mask = [as_float32(kernel != 0)] if masked else []
     operator.weights = [as_float32(kernel / gain), *(operator.weights or [])[1:], *mask]
 

@@ -316,6 +316,17 @@ def test_folded_rescaling_does_not_make_the_optimizer_drown_the_weights(digits):
     assert np.abs(after - before).max() < 0.1 * np.abs(before).max()
 
 
+def test_constraints_on_unfolded_weights_are_dropped():
+    """A norm limit set for the kernel before folding does not clip the folded one."""
+    source = keras.Input((4,))
+    model = keras.Model(source, layers.Dense(3, kernel_constraint=keras.constraints.MaxNorm(1e-3), kernel_regularizer="l2")(source))
+    aware = quantization_aware(model)
+    aware.compile(keras.optimizers.SGD(1e-6), "mse")
+    aware.fit(np.ones((8, 4)), np.ones((8, 3)), verbose=0)
+    np.testing.assert_allclose(aware.layers[2].effective_kernel, model.layers[1].kernel, atol=1e-4)
+    assert aware.losses == []
+
+
 def test_saved_model_goes_on_training(aware_digits, digits, tmp_path):
     """A quantization-aware model survives saving: the loaded one gives the same outputs and exports."""
     path = tmp_path / "aware.keras"
