@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from edgecompress.artifact import Engine, GeneratedModel, ModelInfo, StepInfo
 from edgecompress.codegen.check import check_program
-from edgecompress.codegen.emit import Program, emit_files
+from edgecompress.codegen.emit import emit_files
 from edgecompress.codegen.lower import lower
 from edgecompress.codegen.plan import plan_arena
-from edgecompress.codegen.program import Step
+from edgecompress.codegen.program import Program, Step
 from edgecompress.codegen.specs import checked_name, tensor_spec
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph, count_macs

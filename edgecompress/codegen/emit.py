@@ -5,11 +5,9 @@ Nothing is decided here, only printed; identical programs give identical text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import numpy as np
-
+from edgecompress.codegen.constants import Constants, c_type_of
 from edgecompress.codegen.ctext import (
     INDENT,
     array_values,
@@ -21,50 +19,23 @@ from edgecompress.codegen.ctext import (
 )
 from edgecompress.codegen.plan import resolve_aliases
 from edgecompress.codegen.program import (
-    Alias,
-    ArenaPlan,
     Argument,
     Constant,
     ConstantArg,
     LiteralArg,
     ParamsArg,
     PointerArray,
+    Program,
     ScratchArg,
     Step,
     TensorArg,
 )
-from edgecompress.graph import DType, Graph, Tensor
-
-_C_TYPES = {
-    DType.INT8: "int8_t",
-    DType.UINT8: "uint8_t",
-    DType.INT16: "int16_t",
-    DType.INT32: "int32_t",
-    DType.INT64: "int64_t",
-    DType.BOOL: "uint8_t",
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Program:
-    """All that is printed.
-
-    Attributes:
-        name: prefix of every symbol and file.
-        command: how to generate it again.
-    """
-
-    name: str
-    command: str
-    graph: Graph
-    steps: Sequence[Step]
-    aliases: Sequence[Alias]
-    plan: ArenaPlan
+from edgecompress.graph import Tensor
 
 
 def emit_files(program: Program) -> dict[str, str]:
     """The sources by file name."""
-    constants = _Constants(program)
+    constants = Constants(program)
     name = program.name
     return {
         f"{name}.h": _Header(program).render(),
@@ -81,75 +52,6 @@ def _preamble(program: Program, about: str) -> str:
         f"//\n"
         f"// {about}\n"
     )
-
-
-class _Constants:
-    """The constants of a program, each array once: equal ones share the first one's symbol."""
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._by_content: dict[tuple[str, tuple[int, ...], bytes], Constant] = {}
-        self.ops: dict[str, int] = {}
-        for step in program.steps:
-            for argument in step.arguments:
-                for constant in self._constants_of(argument):
-                    self._add(constant, step.ops[0])
-        self._add_constant_outputs()
-
-    def all(self) -> list[Constant]:
-        return list(self._by_content.values())
-
-    def symbol(self, constant: Constant) -> str:
-        return self._by_content[_content(constant)].symbol
-
-    def of_tensor(self, tensor: Tensor) -> Constant:
-        if tensor.data is None:
-            raise TypeError(f"{tensor.name} is no constant")
-        symbol = f"{self._program.name}_t{tensor.index}"
-        return Constant(symbol, _C_TYPES[tensor.dtype], tensor.data.astype(np.int64), f"t{tensor.index} {shape_text(tensor.shape)}")
-
-    def _add(self, constant: Constant, op: int) -> None:
-        kept = self._by_content.setdefault(_content(constant), constant)
-        self.ops.setdefault(kept.symbol, op)
-
-    def _constants_of(self, argument: Argument) -> list[Constant]:
-        match argument:
-            case ConstantArg(constant=Constant() as constant):
-                return [constant]
-            case ParamsArg(fields=fields):
-                return list(_constants_within(fields))
-            case TensorArg(tensor=index):
-                return self._constant_tensors([index])
-            case PointerArray(tensors=indices):
-                return self._constant_tensors(indices)
-            case _:
-                return []
-
-    def _constant_tensors(self, indices: Sequence[int]) -> list[Constant]:
-        roots = resolve_aliases(self._program.aliases)
-        tensors = [self._program.graph.tensor(roots.get(i, i)) for i in indices]
-        return [self.of_tensor(t) for t in tensors if t.is_constant]
-
-    def _add_constant_outputs(self) -> None:
-        for constant in self._constant_tensors(self._program.graph.outputs):
-            self._add(constant, -1)
-
-
-def _content(constant: Constant) -> tuple[str, tuple[int, ...], bytes]:
-    values = constant.values.astype(np.int64)
-    return constant.c_type, values.shape if values.ndim == 2 else (values.size,), values.tobytes()
-
-
-def _constants_within(value: object) -> list[Constant]:
-    match value:
-        case Constant():
-            return [value]
-        case Mapping():
-            return [c for v in value.values() for c in _constants_within(v)]
-        case tuple():
-            return [c for v in value for c in _constants_within(v)]
-        case _:
-            return []
 
 
 class _Header:
@@ -215,7 +117,7 @@ int {name}_step(void *arena, int step);
 class _Source:
     """`<name>.c`."""
 
-    def __init__(self, program: Program, constants: _Constants) -> None:
+    def __init__(self, program: Program, constants: Constants) -> None:
         self._program = program
         self._constants = constants
         self._upper = program.name.upper()
@@ -312,7 +214,7 @@ const void *{name}_output(void *arena, int index)
         tensor = self._program.graph.tensor(self._roots.get(index, index))
         if tensor.is_constant:
             symbol = self._constants.symbol(self._constants.of_tensor(tensor))
-            return symbol if _C_TYPES[tensor.dtype] == c_type else f"(const {c_type} *){symbol}"
+            return symbol if c_type_of(tensor) == c_type else f"(const {c_type} *){symbol}"
         const = "" if written else "const "
         through = "" if c_type in ("int8_t", "uint8_t") else f"({const}void *)"
         return f"({const}{c_type} *){through}(arena + {self._program.plan.offsets[index]})"
@@ -378,7 +280,7 @@ def _literal(value: int) -> str:
     return str(value) if value >= 0 else f"({value})"
 
 
-def _data_header(program: Program, constants: _Constants) -> str:
+def _data_header(program: Program, constants: Constants) -> str:
     upper = program.name.upper()
     declarations = "".join(f"extern {constant_declarator(c, c.symbol)};\n" for c in constants.all())
     return f"""\
@@ -399,7 +301,7 @@ extern "C" {{
 """
 
 
-def _data_source(program: Program, constants: _Constants) -> str:
+def _data_source(program: Program, constants: Constants) -> str:
     arrays = "\n".join(_data_array(c, constants.ops[c.symbol]) for c in constants.all())
     return f"""\
 {_preamble(program, "Weights, biases, scales and tables.")}#include "{program.name}_data.h"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgecompress.artifact import Engine
-from edgecompress.codegen.lower import LOWERINGS
-from edgecompress.codegen.lower.rules import TFLM_HINT, layer_name, unsupported
-from edgecompress.codegen.program import Names
+from edgecompress.codegen.lower import lower_op
+from edgecompress.codegen.lower.rules import layer_name, unsupported
 from edgecompress.codegen.tflm_ops import refusal
 from edgecompress.errors import UnsupportedOpError
 from edgecompress.graph import Graph, Op
@@ -57,11 +56,8 @@ def _reason(graph: Graph, op: Op, engine: Engine) -> UnsupportedOpError | None:
 
 
 def _aot_reason(graph: Graph, op: Op) -> UnsupportedOpError | None:
-    lowering = LOWERINGS.get(op.kind)
-    if lowering is None:
-        return unsupported(graph, op, "the aot engine has no kernel for this op", f"replace this layer, or {TFLM_HINT}")
     try:
-        lowering(graph, op, Names(graph.name, op.index))
+        lower_op(graph, op, graph.name)
     except UnsupportedOpError as e:
         return e
     return None

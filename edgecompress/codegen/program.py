@@ -7,13 +7,14 @@ A step's arguments are typed, so that a check can see what a kernel reads and wr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.artifact import PlannedBuffer
+from edgecompress.graph import Graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,3 +149,20 @@ class ArenaPlan:
     offsets: Mapping[int, int]
     scratch_offsets: Mapping[int, int]
     buffers: tuple[PlannedBuffer, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """All that `emit` prints.
+
+    Attributes:
+        name: prefix of every symbol and file.
+        command: how to generate it again.
+    """
+
+    name: str
+    command: str
+    graph: Graph
+    steps: Sequence[Step]
+    aliases: Sequence[Alias]
+    plan: ArenaPlan

@@ -35,35 +35,30 @@ def lower(graph: Graph, model: str | None = None) -> tuple[tuple[Step, ...], tup
     Raises:
         UnsupportedOpError: an op, version, type or option without a kernel; op, layer and version are named.
     """
-    steps: list[Step] = []
-    aliases: list[Alias] = []
-    for op in graph.ops:
-        lowering = LOWERINGS.get(op.kind)
-        if lowering is None:
-            raise unsupported(graph, op, "the aot engine has no kernel for this op", f"replace this layer, or {TFLM_HINT}")
-        _require_elements(graph, op)
-        lowered = _lower_op(lowering, graph, op, Names(model or graph.name, op.index))
-        if isinstance(lowered, Alias):
-            aliases.append(lowered)
-        else:
-            steps.append(lowered)
-    return tuple(steps), tuple(aliases)
+    lowered = [lower_op(graph, op, model or graph.name) for op in graph.ops]
+    return tuple(s for s in lowered if isinstance(s, Step)), tuple(a for a in lowered if isinstance(a, Alias))
+
+
+def lower_op(graph: Graph, op: Op, model: str) -> Step | Alias:
+    """What becomes of one op.
+
+    Raises:
+        UnsupportedOpError: as `lower`; arithmetic that does not know the layer gets its name here.
+    """
+    lowering = LOWERINGS.get(op.kind)
+    if lowering is None:
+        raise unsupported(graph, op, "the aot engine has no kernel for this op", f"replace this layer, or {TFLM_HINT}")
+    _require_elements(graph, op)
+    try:
+        return lowering(graph, op, Names(model, op.index))
+    except UnsupportedOpError:
+        raise
+    except ModelError as e:
+        raise unsupported(graph, op, e.message, e.hint or TFLM_HINT) from e
 
 
 def _require_elements(graph: Graph, op: Op) -> None:
     """No kernel is called for a tensor without elements: C has no arrays of length 0."""
     for tensor in (*graph.op_inputs(op), *graph.op_outputs(op)):
         if tensor is not None and not tensor.is_constant and tensor.elements == 0:
-            raise unsupported(
-                graph, op, f"tensor {tensor.name} of shape {tensor.shape} has no elements", "convert the model with fixed shapes"
-            )
-
-
-def _lower_op(lowering: Lowering, graph: Graph, op: Op, names: Names) -> Step | Alias:
-    """What the lowering makes of an op; arithmetic that does not know the layer gets its name here."""
-    try:
-        return lowering(graph, op, names)
-    except UnsupportedOpError:
-        raise
-    except ModelError as e:
-        raise unsupported(graph, op, e.message, e.hint or TFLM_HINT) from e
+            raise unsupported(graph, op, f"{tensor.name} of shape {tensor.shape} has no elements", "convert the model with fixed shapes")
