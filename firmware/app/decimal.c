@@ -10,18 +10,21 @@ typedef struct {
 
 static const uint32_t SIGN = 1u << 31;
 
-static bool is_finite(uint32_t bits) {
+static bool is_finite(uint32_t bits)
+{
     return (bits >> 23 & 255u) != 255u;
 }
 
-static binary magnitude(uint32_t bits) {
+static binary magnitude(uint32_t bits)
+{
     const int exponent = (int)(bits >> 23 & 255u);
     const uint32_t fraction = bits & ((1u << 23) - 1);
     return exponent ? (binary){fraction | 1u << 23, exponent - 150} : (binary){fraction, -149};
 }
 
 /* value / 2^shift, halves to even. 0 <= shift. */
-static uint64_t shift_right_even(uint64_t value, int shift) {
+static uint64_t shift_right_even(uint64_t value, int shift)
+{
     if (shift == 0) {
         return value;
     }
@@ -35,7 +38,8 @@ static uint64_t shift_right_even(uint64_t value, int shift) {
 }
 
 /* The nearest number with a mantissa of 24 bits: what float arithmetic keeps. */
-static binary round_to_float(binary number) {
+static binary round_to_float(binary number)
+{
     int shift = 0;
     while (number.mantissa >> shift >= UINT64_C(1) << 24) {
         shift++;
@@ -44,7 +48,8 @@ static binary round_to_float(binary number) {
 }
 
 /* mantissa < 2^25, so thousandths of it fit 35 bits, and 28 places to the left are safe. */
-static uint64_t thousandths(binary number) {
+static uint64_t thousandths(binary number)
+{
     const uint64_t scaled = number.mantissa * 1000;
     if (number.exponent > 28) {
         return number.mantissa ? UINT64_MAX : 0;
@@ -52,11 +57,13 @@ static uint64_t thousandths(binary number) {
     return number.exponent >= 0 ? scaled << number.exponent : shift_right_even(scaled, -number.exponent);
 }
 
-decimal decimal_of_float(uint32_t bits) {
+decimal ec_decimal_of_float(uint32_t bits)
+{
     return (decimal){(bits & SIGN) != 0, is_finite(bits) ? thousandths(magnitude(bits)) : UINT64_MAX};
 }
 
-decimal decimal_dequantize(int64_t q_minus_zero_point, uint32_t scale_bits) {
+decimal ec_decimal_dequantize(int64_t q_minus_zero_point, uint32_t scale_bits)
+{
     const bool negative = q_minus_zero_point < 0;
     const uint64_t distance = (uint64_t)(negative ? -q_minus_zero_point : q_minus_zero_point);
     const binary q = round_to_float((binary){distance, 0});
@@ -65,7 +72,8 @@ decimal decimal_dequantize(int64_t q_minus_zero_point, uint32_t scale_bits) {
     return (decimal){negative, thousandths(round_to_float(product))};
 }
 
-int8_t decimal_quantize(uint32_t value_bits, uint32_t scale_bits, int32_t zero_point) {
+int8_t ec_decimal_quantize(uint32_t value_bits, uint32_t scale_bits, int32_t zero_point)
+{
     binary value = magnitude(value_bits);
     binary scale = magnitude(scale_bits);
     uint64_t steps = 0; /* |value / scale|, rounded */
@@ -79,7 +87,7 @@ int8_t decimal_quantize(uint32_t value_bits, uint32_t scale_bits, int32_t zero_p
             value = (binary){value.mantissa << 1, value.exponent - 1};
         }
         uint32_t remainder;
-        uint64_t quotient = divide(value.mantissa << 27, (uint32_t)scale.mantissa, &remainder); /* 27 or 28 bits */
+        uint64_t quotient = ec_divide(value.mantissa << 27, (uint32_t)scale.mantissa, &remainder); /* 27 or 28 bits */
         quotient |= remainder != 0; /* sticky: the three lowest bits only decide the rounding */
         const binary ratio = round_to_float((binary){quotient, value.exponent - scale.exponent - 27});
         if (ratio.exponent > -14) {
@@ -95,7 +103,8 @@ int8_t decimal_quantize(uint32_t value_bits, uint32_t scale_bits, int32_t zero_p
     return (int8_t)(q < -128 ? -128 : q > 127 ? 127 : q);
 }
 
-int64_t decimal_fixed24(int32_t q, uint32_t scale_bits) {
+int64_t ec_decimal_fixed24(int32_t q, uint32_t scale_bits)
+{
     const binary scale = magnitude(scale_bits);
     const uint64_t product = (uint64_t)(q < 0 ? -q : q) * scale.mantissa; /* below 2^33 */
     const int shift = scale.exponent + 24;

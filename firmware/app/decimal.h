@@ -12,15 +12,15 @@ typedef struct {
 } decimal;
 
 /* A float32, rounded to thousandths, half to even. */
-decimal decimal_of_float(uint32_t bits);
+decimal ec_decimal_of_float(uint32_t bits);
 
 /* (float)(q - zero_point) * scale, rounded to thousandths. The scale is positive and finite. */
-decimal decimal_dequantize(int64_t q_minus_zero_point, uint32_t scale_bits);
+decimal ec_decimal_dequantize(int64_t q_minus_zero_point, uint32_t scale_bits);
 
 /* round(value / scale) + zero_point, saturated to int8; halves go away from zero. NaN gives zero_point. */
-int8_t decimal_quantize(uint32_t value_bits, uint32_t scale_bits, int32_t zero_point);
+int8_t ec_decimal_quantize(uint32_t value_bits, uint32_t scale_bits, int32_t zero_point);
 
 /* q * scale as a fixed-point number with 24 fractional bits, truncated. |q| < 2^9; saturates above 2^38. */
-int64_t decimal_fixed24(int32_t q, uint32_t scale_bits);
+int64_t ec_decimal_fixed24(int32_t q, uint32_t scale_bits);
 
 #endif

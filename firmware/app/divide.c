@@ -1,7 +1,8 @@
 #include "divide.h"
 
 /* Schoolbook division, a bit at a time: 64 short rounds. `rest` < divisor before each round, so it needs 33 bits in it. */
-uint64_t divide(uint64_t value, uint32_t divisor, uint32_t *remainder) {
+uint64_t ec_divide(uint64_t value, uint32_t divisor, uint32_t *remainder)
+{
     uint64_t rest = 0;
     for (int bit = 0; bit < 64; bit++) {
         rest = rest << 1 | value >> 63;

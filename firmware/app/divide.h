@@ -5,6 +5,6 @@
 #include "ec_types.h"
 
 /* value / divisor, and the remainder. divisor is not 0. */
-uint64_t divide(uint64_t value, uint32_t divisor, uint32_t *remainder);
+uint64_t ec_divide(uint64_t value, uint32_t divisor, uint32_t *remainder);
 
 #endif

@@ -8,9 +8,9 @@
 
 /* Whether `body` takes as long as an inference: then the host is told "running" first, or it could not tell a long inference from a
  * lost command. */
-bool verb_is_slow(const char *body);
+bool ec_verb_is_slow(const char *body);
 
 /* Carry out `body` and write the answer: "ok ..." or "error ...". The answer may lie over the body. */
-void verb_handle(char *body, text_writer *answer);
+void ec_verb_handle(char *body, text_writer *answer);
 
 #endif

@@ -16,9 +16,9 @@ enum {
 };
 
 /* Carry out one command that starts with "ec " and send its answer (without m-ready). `line` has room for FRAME_BODY_BYTES. */
-void frame_handle(char *line, uint32_t length);
+void ec_frame_handle(char *line, uint32_t length);
 
 /* CRC-32 of `count` bytes that follow those that gave `crc`; start with 0. */
-uint32_t frame_crc32(uint32_t crc, const void *bytes, uint32_t count);
+uint32_t ec_frame_crc32(uint32_t crc, const void *bytes, uint32_t count);
 
 #endif

@@ -11,7 +11,8 @@ static uint8_t ring[RING_BYTES];
 static uint8_t ring_head, ring_tail; /* wrap at 256 by themselves */
 static char line[LINK_COMMAND_BYTES + 1];
 
-void link_poll(void) {
+void ec_link_poll(void)
+{
     while ((uint8_t)(ring_head + 1) != ring_tail) {
         const int byte = ec_port_try_getc();
         if (byte < 0) {
@@ -21,18 +22,21 @@ void link_poll(void) {
     }
 }
 
-static char next_byte(void) {
+static char next_byte(void)
+{
     while (ring_tail == ring_head) {
-        link_poll();
+        ec_link_poll();
     }
     return (char)ring[ring_tail++];
 }
 
-static bool is_blank(char c) {
+static bool is_blank(char c)
+{
     return c == ' ' || c == '\r' || c == '\n' || c == '\0';
 }
 
-int link_read_command(char **command) {
+int ec_link_read_command(char **command)
+{
     int length = 0;
     bool too_long = false;
     for (;;) {
@@ -54,30 +58,34 @@ int link_read_command(char **command) {
     return too_long ? LINK_TOO_LONG : length;
 }
 
-void link_send(char c) {
+void ec_link_send(char c)
+{
     while (!ec_port_try_putc((uint8_t)c)) {
-        link_poll();
+        ec_link_poll();
     }
-    link_poll();
+    ec_link_poll();
 }
 
-void link_send_text(const char *text) {
+void ec_link_send_text(const char *text)
+{
     while (*text) {
-        link_send(*text++);
+        ec_link_send(*text++);
     }
 }
 
-void link_send_decimal(uint64_t value) {
+void ec_link_send_decimal(uint64_t value)
+{
     char digits[20];
     text_writer writer = {digits, 0, sizeof digits, false};
-    text_write_decimal(&writer, value);
+    ec_text_write_decimal(&writer, value);
     for (uint32_t i = 0; i < writer.length; i++) {
-        link_send(digits[i]);
+        ec_link_send(digits[i]);
     }
 }
 
-void link_send_hex(uint32_t value, int digits) {
+void ec_link_send_hex(uint32_t value, int digits)
+{
     while (digits--) {
-        link_send("0123456789abcdef"[value >> (4 * digits) & 15u]);
+        ec_link_send("0123456789abcdef"[value >> (4 * digits) & 15u]);
     }
 }

@@ -20,31 +20,36 @@ static struct {
     uint32_t pattern;  /* the float32 that is arriving */
 } db;
 
-static void send_lines(const char *text) {
-    link_send_text(text);
-    link_send_text("\r\n");
+static void send_lines(const char *text)
+{
+    ec_link_send_text(text);
+    ec_link_send_text("\r\n");
 }
 
-static void send_error(const char *text) {
-    link_send_text("e-[");
-    link_send_text(text);
+static void send_error(const char *text)
+{
+    ec_link_send_text("e-[");
+    ec_link_send_text(text);
     send_lines("]");
 }
 
-static void send_number(const char *before, uint64_t number, const char *after) {
-    link_send_text(before);
-    link_send_decimal(number);
+static void send_number(const char *before, uint64_t number, const char *after)
+{
+    ec_link_send_text(before);
+    ec_link_send_decimal(number);
     send_lines(after);
 }
 
-static void send_lap(uint64_t ticks) {
+static void send_lap(uint64_t ticks)
+{
     const uint32_t hz = ec_port_ticks_hz();
     uint32_t rest, ignored;
-    const uint64_t seconds = divide(ticks, hz, &rest);
-    send_number("m-lap-us-", seconds * 1000000u + divide((uint64_t)rest * 1000000u, hz, &ignored), "");
+    const uint64_t seconds = ec_divide(ticks, hz, &rest);
+    send_number("m-lap-us-", seconds * 1000000u + ec_divide((uint64_t)rest * 1000000u, hz, &ignored), "");
 }
 
-void mlperf_send_banner(void) {
+void ec_mlperf_send_banner(void)
+{
     send_lines("m-timestamp-mode-performance");
     send_lap(ec_port_ticks());
     send_lines("m-init-done");
@@ -52,7 +57,8 @@ void mlperf_send_banner(void) {
 
 /* ---- db: the input ---- */
 
-static uint32_t all_input_bytes(void) {
+static uint32_t all_input_bytes(void)
+{
     uint32_t sum = 0;
     for (uint32_t i = 0; i < ec_app_model.input_count; i++) {
         sum += ec_app_model.inputs[i].bytes;
@@ -61,22 +67,25 @@ static uint32_t all_input_bytes(void) {
 }
 
 /* The copy's byte at `offset` of all inputs laid end to end; *tensor is the input that it belongs to. NULL behind the last. */
-static uint8_t *input_byte(uint32_t offset, const ec_tensor_info **tensor) {
+static uint8_t *input_byte(uint32_t offset, const ec_tensor_info **tensor)
+{
     for (uint32_t i = 0; i < ec_app_model.input_count; i++) {
         if (offset < ec_app_model.inputs[i].bytes) {
             *tensor = &ec_app_model.inputs[i];
-            return session_input(i) + offset;
+            return ec_session_input(i) + offset;
         }
         offset -= ec_app_model.inputs[i].bytes;
     }
     return NULL;
 }
 
-static bool takes_pixels(void) {
-    return text_equal(ec_app_model.name, "ic01") || text_equal(ec_app_model.name, "vww01");
+static bool takes_pixels(void)
+{
+    return ec_text_equal(ec_app_model.name, "ic01") || ec_text_equal(ec_app_model.name, "vww01");
 }
 
-static bool all_inputs_are_int8(void) {
+static bool all_inputs_are_int8(void)
+{
     for (uint32_t i = 0; i < ec_app_model.input_count; i++) {
         if (ec_app_model.inputs[i].dtype != EC_INT8) {
             return false;
@@ -85,28 +94,30 @@ static bool all_inputs_are_int8(void) {
     return true;
 }
 
-static void set_all_ready(bool ready) {
+static void set_all_ready(bool ready)
+{
     for (uint32_t i = 0; i < ec_app_model.input_count; i++) {
-        session_set_ready(i, ready);
+        ec_session_set_ready(i, ready);
     }
 }
 
-static void db_load(char *words) {
+static void db_load(char *words)
+{
     uint32_t count;
-    const char *word = text_next_word(&words);
+    const char *word = ec_text_next_word(&words);
     if (word == NULL) {
         send_error("Command 'db load' requires the # of bytes");
         return;
     }
-    if (!text_read_decimal(word, UINT32_MAX, &count) || count == 0) {
+    if (!ec_text_read_decimal(word, UINT32_MAX, &count) || count == 0) {
         send_error("Command 'db load' must be >0 bytes");
         return;
     }
     const uint32_t bytes = all_input_bytes();
     const bool as_float = all_inputs_are_int8() && count == 4 * bytes;
     if (count > bytes && !as_float) {
-        link_send_text("e-[Supplied buffer size ");
-        link_send_decimal(count);
+        ec_link_send_text("e-[Supplied buffer size ");
+        ec_link_send_decimal(count);
         send_number(" exceeds maximum of ", bytes, "]");
         return;
     }
@@ -117,7 +128,8 @@ static void db_load(char *words) {
     send_number("m-[Expecting ", count, " bytes]");
 }
 
-static void db_store(uint8_t byte) {
+static void db_store(uint8_t byte)
+{
     const ec_tensor_info *tensor;
     const uint32_t position = db.arrived++;
     uint8_t *to = input_byte(db.as_float ? position / 4 : position, &tensor);
@@ -130,11 +142,12 @@ static void db_store(uint8_t byte) {
     }
     db.pattern = db.pattern >> 8 | (uint32_t)byte << 24;
     if (position % 4 == 3) {
-        *to = (uint8_t)decimal_quantize(db.pattern, tensor->scale_bits, tensor->zero_point);
+        *to = (uint8_t)ec_decimal_quantize(db.pattern, tensor->scale_bits, tensor->zero_point);
     }
 }
 
-static void db_bytes(const char *digits) {
+static void db_bytes(const char *digits)
+{
     uint32_t count = 0;
     while (digits[count]) {
         count++;
@@ -145,7 +158,7 @@ static void db_bytes(const char *digits) {
     }
     for (; *digits && db.arrived < db.expected; digits += 2) {
         uint32_t byte;
-        if (!text_read_hex(digits, 2, &byte)) {
+        if (!ec_text_read_hex(digits, 2, &byte)) {
             send_error("Invalid hex digit");
             return;
         }
@@ -158,12 +171,14 @@ static void db_bytes(const char *digits) {
 }
 
 /* Bytes as the model's input holds them, after conversion. */
-static void db_print(char *words) {
+static void db_print(char *words)
+{
     const uint32_t bytes = all_input_bytes();
     uint32_t count = bytes, offset = 0;
-    const char *count_word = text_next_word(&words);
-    const char *offset_word = text_next_word(&words);
-    if ((count_word && !text_read_decimal(count_word, UINT32_MAX, &count)) || (offset_word && !text_read_decimal(offset_word, bytes, &offset))) {
+    const char *count_word = ec_text_next_word(&words);
+    const char *offset_word = ec_text_next_word(&words);
+    if ((count_word && !ec_text_read_decimal(count_word, UINT32_MAX, &count)) ||
+        (offset_word && !ec_text_read_decimal(offset_word, bytes, &offset))) {
         send_error("db print takes a number of bytes and an offset");
         return;
     }
@@ -172,21 +187,22 @@ static void db_print(char *words) {
     }
     for (uint32_t i = 0; i < count; i++) {
         const ec_tensor_info *tensor;
-        link_send_text(i % PRINT_PER_LINE ? "-" : "m-buffer-");
-        link_send_hex(*input_byte(offset + i, &tensor), 2);
+        ec_link_send_text(i % PRINT_PER_LINE ? "-" : "m-buffer-");
+        ec_link_send_hex(*input_byte(offset + i, &tensor), 2);
         if (i % PRINT_PER_LINE == PRINT_PER_LINE - 1 || i == count - 1) {
             send_lines("");
         }
     }
 }
 
-static void handle_db(char *words) {
-    const char *word = text_next_word(&words);
+static void handle_db(char *words)
+{
+    const char *word = ec_text_next_word(&words);
     if (word == NULL) {
         send_error("Command 'db' requires a subcommand");
-    } else if (text_equal(word, "load")) {
+    } else if (ec_text_equal(word, "load")) {
         db_load(words);
-    } else if (text_equal(word, "print")) {
+    } else if (ec_text_equal(word, "print")) {
         db_print(words);
     } else {
         db_bytes(word);
@@ -195,31 +211,35 @@ static void handle_db(char *words) {
 
 /* ---- results ---- */
 
-static void send_decimal(decimal number) {
+static void send_decimal(decimal number)
+{
     if (number.negative) {
-        link_send('-');
+        ec_link_send('-');
     }
     if (number.thousandths == UINT64_MAX) {
-        link_send_text("inf");
+        ec_link_send_text("inf");
         return;
     }
     uint32_t rest;
-    link_send_decimal(divide(number.thousandths, 1000, &rest));
-    link_send('.');
-    link_send((char)('0' + rest / 100));
-    link_send((char)('0' + rest / 10 % 10));
-    link_send((char)('0' + rest % 10));
+    ec_link_send_decimal(ec_divide(number.thousandths, 1000, &rest));
+    ec_link_send('.');
+    ec_link_send((char)('0' + rest / 100));
+    ec_link_send((char)('0' + rest / 10 % 10));
+    ec_link_send((char)('0' + rest % 10));
 }
 
-static uint32_t read_word(const uint8_t *bytes) {
+static uint32_t read_word(const uint8_t *bytes)
+{
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
-static uint32_t element_bytes(enum ec_dtype dtype) {
+static uint32_t element_bytes(enum ec_dtype dtype)
+{
     return dtype == EC_FLOAT32 || dtype == EC_INT32 ? 4 : dtype == EC_INT16 ? 2 : 1;
 }
 
-static int32_t read_quantized(const uint8_t *at, enum ec_dtype dtype) {
+static int32_t read_quantized(const uint8_t *at, enum ec_dtype dtype)
+{
     switch (dtype) {
     case EC_INT8:
         return (int8_t)at[0];
@@ -232,21 +252,23 @@ static int32_t read_quantized(const uint8_t *at, enum ec_dtype dtype) {
     }
 }
 
-static decimal read_element(const uint8_t *at, const ec_tensor_info *tensor) {
+static decimal read_element(const uint8_t *at, const ec_tensor_info *tensor)
+{
     if (tensor->dtype == EC_FLOAT32) {
-        return decimal_of_float(read_word(at));
+        return ec_decimal_of_float(read_word(at));
     }
-    return decimal_dequantize((int64_t)read_quantized(at, tensor->dtype) - tensor->zero_point, tensor->scale_bits);
+    return ec_decimal_dequantize((int64_t)read_quantized(at, tensor->dtype) - tensor->zero_point, tensor->scale_bits);
 }
 
 /* Mean of (output - input)^2 in fixed point; the input is the quantized one. A difference of 4096 or more saturates the score. */
-static decimal anomaly_score(const uint8_t *output) {
+static decimal anomaly_score(const uint8_t *output)
+{
     const ec_tensor_info *in = &ec_app_model.inputs[0], *out = &ec_app_model.outputs[0];
-    const uint8_t *input = session_input(0);
+    const uint8_t *input = ec_session_input(0);
     uint64_t sum = 0; /* 24 fractional bits */
     for (uint32_t i = 0; i < out->bytes; i++) {
-        const int64_t difference = decimal_fixed24((int8_t)output[i] - out->zero_point, out->scale_bits) -
-                                   decimal_fixed24((int8_t)input[i] - in->zero_point, in->scale_bits);
+        const int64_t difference = ec_decimal_fixed24((int8_t)output[i] - out->zero_point, out->scale_bits) -
+                                   ec_decimal_fixed24((int8_t)input[i] - in->zero_point, in->scale_bits);
         const int64_t rounded = ((difference < 0 ? -difference : difference) + (1 << 11)) >> 12;
         if (rounded >= INT64_C(1) << 24) {
             return (decimal){false, UINT64_MAX};
@@ -254,31 +276,33 @@ static decimal anomaly_score(const uint8_t *output) {
         sum += (uint64_t)rounded * (uint64_t)rounded; /* below 2^48 each, so 2^16 of them fit */
     }
     uint32_t ignored;
-    const uint64_t mean = divide(sum, out->bytes, &ignored);
+    const uint64_t mean = ec_divide(sum, out->bytes, &ignored);
     return (decimal){false, (mean * 1000 + (1u << 23)) >> 24};
 }
 
-static bool gives_anomaly_score(void) {
+static bool gives_anomaly_score(void)
+{
     const ec_tensor_info *in = &ec_app_model.inputs[0], *out = &ec_app_model.outputs[0];
-    return text_equal(ec_app_model.name, "ad01") && ec_app_model.input_count == 1 && ec_app_model.output_count == 1 &&
+    return ec_text_equal(ec_app_model.name, "ad01") && ec_app_model.input_count == 1 && ec_app_model.output_count == 1 &&
            in->dtype == EC_INT8 && out->dtype == EC_INT8 && in->bytes == out->bytes && out->bytes < 1u << 16;
 }
 
-static void send_results(void) {
-    if (!session_has_outputs()) {
+static void send_results(void)
+{
+    if (!ec_session_has_outputs()) {
         send_error("No results yet: run infer first");
         return;
     }
     const uint8_t *output = ec_app_model.output(ec_app_arena, 0);
     const ec_tensor_info *tensor = &ec_app_model.outputs[0];
     const uint32_t size = element_bytes(tensor->dtype);
-    link_send_text("m-results-[");
+    ec_link_send_text("m-results-[");
     if (gives_anomaly_score()) {
         send_decimal(anomaly_score(output));
     } else {
         for (uint32_t at = 0; at + size <= tensor->bytes; at += size) {
             if (at) {
-                link_send(',');
+                ec_link_send(',');
             }
             send_decimal(read_element(output + at, tensor));
         }
@@ -289,40 +313,42 @@ static void send_results(void) {
 /* ---- infer ---- */
 
 /* The second lap is the first plus the time of the runs alone: restoring the inputs in between does not count. */
-static int infer(uint32_t runs, uint32_t warm_ups) {
+static int infer(uint32_t runs, uint32_t warm_ups)
+{
     uint64_t ticks = 0, sum = 0;
     int status = EC_OK;
     send_number("m-warmup-start-", warm_ups, "");
     for (uint32_t i = 0; i < warm_ups && status == EC_OK; i++) {
-        status = session_run(&ticks);
+        status = ec_session_run(&ticks);
     }
     send_lines("m-warmup-done");
     send_number("m-infer-start-", runs, "");
     const uint64_t start = ec_port_ticks();
     send_lap(start);
     for (uint32_t i = 0; i < runs && status == EC_OK; i++) {
-        status = session_run(&ticks);
+        status = ec_session_run(&ticks);
         sum += ticks;
     }
     send_lap(start + sum);
     return status;
 }
 
-static void handle_infer(char *words) {
+static void handle_infer(char *words)
+{
     uint32_t runs = 1, warm_ups = DEFAULT_WARM_UPS;
-    const char *runs_word = text_next_word(&words);
-    const char *warm_ups_word = text_next_word(&words);
-    if (runs_word && (!text_read_decimal(runs_word, MOST_RUNS, &runs) || runs == 0)) {
+    const char *runs_word = ec_text_next_word(&words);
+    const char *warm_ups_word = ec_text_next_word(&words);
+    if (runs_word && (!ec_text_read_decimal(runs_word, MOST_RUNS, &runs) || runs == 0)) {
         send_error("Inference iterations must be >0");
         return;
     }
-    if (warm_ups_word && !text_read_decimal(warm_ups_word, MOST_RUNS, &warm_ups)) {
+    if (warm_ups_word && !ec_text_read_decimal(warm_ups_word, MOST_RUNS, &warm_ups)) {
         send_error("Inference warmup must be >=0");
         return;
     }
-    if (!session_ready()) {
-        link_send_text("e-[Input db has ");
-        link_send_decimal(db.arrived);
+    if (!ec_session_ready()) {
+        ec_link_send_text("e-[Input db has ");
+        ec_link_send_decimal(db.arrived);
         send_number(" bytes, expected ", all_input_bytes(), "]");
         return;
     }
@@ -337,7 +363,8 @@ static void handle_infer(char *words) {
 
 /* ---- the rest ---- */
 
-static void send_help(void) {
+static void send_help(void)
+{
     send_lines(FIRMWARE);
     send_lines("");
     send_lines("name          who this is");
@@ -351,38 +378,40 @@ static void send_help(void) {
     send_lines("ec ...        checked frames: see docs/serial.md of edgecompress");
 }
 
-static void send_unknown(const char *word) {
-    link_send_text("e-[Unknown command: ");
+static void send_unknown(const char *word)
+{
+    ec_link_send_text("e-[Unknown command: ");
     for (int i = 0; word[i] && i < WORD_SHOWN; i++) {
-        link_send(word[i] > ' ' && word[i] < 127 && word[i] != ']' ? word[i] : '?');
+        ec_link_send(word[i] > ' ' && word[i] < 127 && word[i] != ']' ? word[i] : '?');
     }
     send_lines("]");
 }
 
-void mlperf_handle(char *command) {
-    const char *word = text_next_word(&command);
+void ec_mlperf_handle(char *command)
+{
+    const char *word = ec_text_next_word(&command);
     if (word == NULL) {
         return; /* a '%' alone: the host clears the line */
     }
-    if (text_equal(word, "name")) {
-        link_send_text("m-name-dut-[");
-        link_send_text(VENDOR);
+    if (ec_text_equal(word, "name")) {
+        ec_link_send_text("m-name-dut-[");
+        ec_link_send_text(VENDOR);
         send_lines("]");
-    } else if (text_equal(word, "timestamp")) {
+    } else if (ec_text_equal(word, "timestamp")) {
         send_lap(ec_port_ticks());
-    } else if (text_equal(word, "profile")) {
-        link_send_text("m-profile-[");
-        link_send_text(FIRMWARE);
-        link_send_text("]\r\nm-model-[");
-        link_send_text(ec_app_model.name);
+    } else if (ec_text_equal(word, "profile")) {
+        ec_link_send_text("m-profile-[");
+        ec_link_send_text(FIRMWARE);
+        ec_link_send_text("]\r\nm-model-[");
+        ec_link_send_text(ec_app_model.name);
         send_lines("]");
-    } else if (text_equal(word, "help")) {
+    } else if (ec_text_equal(word, "help")) {
         send_help();
-    } else if (text_equal(word, "db")) {
+    } else if (ec_text_equal(word, "db")) {
         handle_db(command);
-    } else if (text_equal(word, "infer")) {
+    } else if (ec_text_equal(word, "infer")) {
         handle_infer(command);
-    } else if (text_equal(word, "results")) {
+    } else if (ec_text_equal(word, "results")) {
         send_results();
     } else {
         send_unknown(word);

@@ -11,9 +11,9 @@
 #include "ec_types.h"
 
 /* What a device says when it starts: mode, time, ready for commands. */
-void mlperf_send_banner(void);
+void ec_mlperf_send_banner(void);
 
 /* Carry out one command and send its answer (without m-ready). */
-void mlperf_handle(char *command);
+void ec_mlperf_handle(char *command);
 
 #endif

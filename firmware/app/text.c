@@ -3,7 +3,8 @@
 #include "divide.h"
 #include "link.h"
 
-char *text_next_word(char **cursor) {
+char *ec_text_next_word(char **cursor)
+{
     char *start = *cursor;
     while (*start == ' ') {
         start++;
@@ -21,14 +22,16 @@ char *text_next_word(char **cursor) {
     return start;
 }
 
-bool text_equal(const char *a, const char *b) {
+bool ec_text_equal(const char *a, const char *b)
+{
     while (*a && *a == *b) {
         a++, b++;
     }
     return *a == *b;
 }
 
-bool text_read_decimal(const char *word, uint32_t limit, uint32_t *value) {
+bool ec_text_read_decimal(const char *word, uint32_t limit, uint32_t *value)
+{
     if (word == NULL || *word == '\0') {
         return false;
     }
@@ -44,7 +47,8 @@ bool text_read_decimal(const char *word, uint32_t limit, uint32_t *value) {
     return sum <= limit;
 }
 
-int text_hex_digit(char c) {
+int ec_text_hex_digit(char c)
+{
     if (c >= '0' && c <= '9') {
         return c - '0';
     }
@@ -52,10 +56,11 @@ int text_hex_digit(char c) {
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-bool text_read_hex(const char *text, int digits, uint32_t *value) {
+bool ec_text_read_hex(const char *text, int digits, uint32_t *value)
+{
     *value = 0;
     while (digits--) {
-        const int digit = text_hex_digit(*text++);
+        const int digit = ec_text_hex_digit(*text++);
         if (digit < 0) {
             return false;
         }
@@ -64,7 +69,8 @@ bool text_read_hex(const char *text, int digits, uint32_t *value) {
     return true;
 }
 
-void text_put(text_writer *to, char c) {
+void ec_text_put(text_writer *to, char c)
+{
     if (to->length < to->capacity) {
         to->text[to->length++] = c;
     } else {
@@ -72,54 +78,60 @@ void text_put(text_writer *to, char c) {
     }
 }
 
-void text_write(text_writer *to, const char *text) {
+void ec_text_write(text_writer *to, const char *text)
+{
     while (*text) {
-        text_put(to, *text++);
+        ec_text_put(to, *text++);
     }
 }
 
-void text_write_decimal(text_writer *to, uint64_t value) {
+void ec_text_write_decimal(text_writer *to, uint64_t value)
+{
     char digits[20];
     int count = 0;
     do {
         uint32_t digit;
-        value = divide(value, 10, &digit);
+        value = ec_divide(value, 10, &digit);
         digits[count++] = (char)('0' + digit);
     } while (value);
     while (count) {
-        text_put(to, digits[--count]);
+        ec_text_put(to, digits[--count]);
     }
 }
 
-void text_write_signed(text_writer *to, int32_t value) {
+void ec_text_write_signed(text_writer *to, int32_t value)
+{
     if (value < 0) {
-        text_put(to, '-');
+        ec_text_put(to, '-');
     }
-    text_write_decimal(to, value < 0 ? (uint32_t)0 - (uint32_t)value : (uint32_t)value);
+    ec_text_write_decimal(to, value < 0 ? (uint32_t)0 - (uint32_t)value : (uint32_t)value);
 }
 
-void text_write_hex(text_writer *to, uint32_t value, int digits) {
+void ec_text_write_hex(text_writer *to, uint32_t value, int digits)
+{
     while (digits--) {
-        text_put(to, "0123456789abcdef"[value >> (4 * digits) & 15u]);
+        ec_text_put(to, "0123456789abcdef"[value >> (4 * digits) & 15u]);
     }
 }
 
 static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-void text_write_base64(text_writer *to, const uint8_t *bytes, uint32_t count) {
+void ec_text_write_base64(text_writer *to, const uint8_t *bytes, uint32_t count)
+{
     for (uint32_t i = 0; i < count; i += 3) {
         const uint32_t left = count - i;
         const uint32_t group =
             (uint32_t)bytes[i] << 16 | (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) | (left > 2 ? bytes[i + 2] : 0);
-        text_put(to, BASE64[group >> 18 & 63]);
-        text_put(to, BASE64[group >> 12 & 63]);
-        text_put(to, left > 1 ? BASE64[group >> 6 & 63] : '=');
-        text_put(to, left > 2 ? BASE64[group & 63] : '=');
-        link_poll();
+        ec_text_put(to, BASE64[group >> 18 & 63]);
+        ec_text_put(to, BASE64[group >> 12 & 63]);
+        ec_text_put(to, left > 1 ? BASE64[group >> 6 & 63] : '=');
+        ec_text_put(to, left > 2 ? BASE64[group & 63] : '=');
+        ec_link_poll();
     }
 }
 
-static int base64_digit(char c) {
+static int base64_digit(char c)
+{
     if (c >= 'A' && c <= 'Z') {
         return c - 'A';
     }
@@ -132,10 +144,11 @@ static int base64_digit(char c) {
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-int text_read_base64(const char *text, uint8_t *bytes, uint32_t capacity) {
+int ec_text_read_base64(const char *text, uint8_t *bytes, uint32_t capacity)
+{
     uint32_t count = 0;
     for (; *text; text += 4) {
-        link_poll();
+        ec_link_poll();
         uint32_t group = 0;
         int digits = 0;
         for (; digits < 4 && base64_digit(text[digits]) >= 0; digits++) {

@@ -17,36 +17,43 @@ static const ec_tensor_info tensor = {BYTES, 0x3f000000, -3, EC_INT8};
 static uint64_t now;
 static uint32_t ready, finished, silence;
 
-static int init(void *arena, size_t arena_bytes) {
+static int init(void *arena, size_t arena_bytes)
+{
     memset(arena, 0, arena_bytes);
     return EC_OK;
 }
 
-static void *input(void *arena, int index) {
+static void *input(void *arena, int index)
+{
     return index == 0 ? arena : NULL;
 }
 
-static const void *output(void *arena, int index) {
+static const void *output(void *arena, int index)
+{
     return index == 0 ? arena : NULL;
 }
 
-static int invoke(void *arena) {
+static int invoke(void *arena)
+{
     for (int i = 0; i < BYTES; i++)
         ((uint8_t *)arena)[i]++;
     return EC_OK;
 }
 
-static int step(void *arena, int index) {
+static int step(void *arena, int index)
+{
     return index == 0 ? invoke(arena) : EC_ERROR_INDEX;
 }
 
 const ec_model ec_app_model = {"ic01", "aot", {1, 2, 3}, ARENA_BYTES, 1, 1, 1, &tensor, &tensor, init, input, output, invoke, step};
 
-void ec_port_init(void) {
+void ec_port_init(void)
+{
 }
 
 /* The end of stdin ends the program, once nothing has been said for so long that every command must have been answered. */
-int ec_port_try_getc(void) {
+int ec_port_try_getc(void)
+{
     const int byte = getchar();
     if (byte == EOF && ++silence == 200000) {
         fflush(stdout);
@@ -55,72 +62,87 @@ int ec_port_try_getc(void) {
     return byte == EOF ? -1 : byte;
 }
 
-bool ec_port_try_putc(uint8_t byte) {
+bool ec_port_try_putc(uint8_t byte)
+{
     silence = 0;
     putchar(byte);
     return true;
 }
 
-uint64_t ec_port_ticks(void) {
+uint64_t ec_port_ticks(void)
+{
     return now += 10;
 }
 
-uint32_t ec_port_ticks_hz(void) {
+uint32_t ec_port_ticks_hz(void)
+{
     return 1000000;
 }
 
-uint32_t ec_port_clock_hz(void) {
+uint32_t ec_port_clock_hz(void)
+{
     return 0;
 }
 
-int session_init(void) {
+int ec_session_init(void)
+{
     return ec_app_model.init(ec_app_arena, ARENA_BYTES);
 }
 
-int session_status(void) {
+int ec_session_status(void)
+{
     return EC_OK;
 }
 
-uint8_t *session_input(uint32_t index) {
+uint8_t *ec_session_input(uint32_t index)
+{
     return index == 0 ? ec_app_inputs : NULL;
 }
 
-void session_set_ready(uint32_t index, bool is_ready) {
+void ec_session_set_ready(uint32_t index, bool is_ready)
+{
     (void)index;
     ready = is_ready;
 }
 
-bool session_ready(void) {
+bool ec_session_ready(void)
+{
     return ready;
 }
 
-int session_run(uint64_t *ticks) {
+int ec_session_run(uint64_t *ticks)
+{
     memcpy(ec_app_arena, ec_app_inputs, BYTES);
     *ticks = 500;
     finished = 1;
     return invoke(ec_app_arena);
 }
 
-void session_overhead(uint64_t *invoke_ticks, uint64_t *step_ticks) {
+void ec_session_overhead(uint64_t *invoke_ticks, uint64_t *step_ticks)
+{
     *invoke_ticks = *step_ticks = 10;
 }
 
-int session_time_steps(uint32_t first, uint32_t count, uint64_t *ticks) {
+int ec_session_time_steps(uint32_t first, uint32_t count, uint64_t *ticks)
+{
     for (uint32_t i = 0; i < count; i++)
         ticks[i] = 100 + first + i;
     return EC_OK;
 }
 
-int session_probe_memory(uint32_t *stack_bytes, uint32_t *arena_touched_bytes) {
+int ec_session_probe_memory(uint32_t *stack_bytes, uint32_t *arena_touched_bytes)
+{
     *stack_bytes = 16;
     *arena_touched_bytes = BYTES;
     return EC_OK;
 }
 
-bool session_has_outputs(void) {
+bool ec_session_has_outputs(void)
+{
     return finished;
 }
 
-int main(void) {
+int main(void)
+{
     ec_app_main();
 }

@@ -203,10 +203,10 @@ class Decimal(ctypes.Structure):
 def decimals(tmp_path_factory):
     path = compile_c([APP / "decimal.c", APP / "divide.c"], tmp_path_factory.mktemp("decimal") / "decimal.so", "-O1", "-shared", "-fPIC")
     library = ctypes.CDLL(str(path))
-    library.decimal_of_float.restype = library.decimal_dequantize.restype = Decimal
-    library.decimal_quantize.restype = ctypes.c_int8
-    library.decimal_fixed24.restype = ctypes.c_int64
-    library.divide.restype = ctypes.c_uint64
+    library.ec_decimal_of_float.restype = library.ec_decimal_dequantize.restype = Decimal
+    library.ec_decimal_quantize.restype = ctypes.c_int8
+    library.ec_decimal_fixed24.restype = ctypes.c_int64
+    library.ec_divide.restype = ctypes.c_uint64
     return library
 
 
@@ -225,7 +225,7 @@ def some_floats(seed: int, count: int) -> list[np.float32]:
 def test_floats_are_printed_as_printf_prints_them(decimals):
     """Three decimals of any float32, ties included, are those of printf."""
     for value in some_floats(1, 3000):
-        assert decimals.decimal_of_float(bits(value)).text == f"{value:.3f}", value
+        assert decimals.ec_decimal_of_float(bits(value)).text == f"{value:.3f}", value
 
 
 def test_dequantization_equals_float_arithmetic(decimals):
@@ -235,7 +235,7 @@ def test_dequantization_equals_float_arithmetic(decimals):
     for distance, scale in zip(distances, np.abs(some_floats(4, 1500)), strict=False):
         expected = np.float32(distance) * scale
         if scale > 0 and abs(expected) < 2.0**50:
-            got = decimals.decimal_dequantize(ctypes.c_int64(distance), bits(scale)).text
+            got = decimals.ec_decimal_dequantize(ctypes.c_int64(distance), bits(scale)).text
             # a quantized zero has no sign
             assert got == f"{expected:.3f}" or distance == 0, (distance, scale)
 
@@ -249,9 +249,9 @@ def test_quantization_equals_float_arithmetic(decimals):
         ratio = float(value / scale)
         steps = np.copysign(np.floor(min(abs(ratio), 1e6) + 0.5), ratio)
         expected = int(np.clip(steps + zero_point, -128, 127))
-        assert decimals.decimal_quantize(bits(value), bits(scale), zero_point) == expected, (value, scale, zero_point)
+        assert decimals.ec_decimal_quantize(bits(value), bits(scale), zero_point) == expected, (value, scale, zero_point)
     for special, expected in ((float("inf"), 127), (float("-inf"), -128), (float("nan"), 5), (0.0, 5)):
-        assert decimals.decimal_quantize(bits(special), bits(0.5), 5) == expected
+        assert decimals.ec_decimal_quantize(bits(special), bits(0.5), 5) == expected
 
 
 def test_fixed_point_is_close(decimals):
@@ -259,7 +259,7 @@ def test_fixed_point_is_close(decimals):
     rng = np.random.default_rng(7)
     for _ in range(2000):
         q, scale = int(rng.integers(-511, 512)), np.float32(np.ldexp(rng.uniform(0.5, 1), rng.integers(-20, 10)))
-        assert abs(decimals.decimal_fixed24(q, bits(scale)) / 2**24 - q * float(scale)) <= 2**-24
+        assert abs(decimals.ec_decimal_fixed24(q, bits(scale)) / 2**24 - q * float(scale)) <= 2**-24
 
 
 def test_division(decimals):
@@ -268,5 +268,5 @@ def test_division(decimals):
     for _ in range(2000):
         value, divisor = rng.getrandbits(rng.randrange(1, 65)), rng.randrange(1, 2 ** rng.randrange(1, 33))
         rest = ctypes.c_uint32()
-        assert decimals.divide(ctypes.c_uint64(value), ctypes.c_uint32(divisor), ctypes.byref(rest)) == value // divisor
+        assert decimals.ec_divide(ctypes.c_uint64(value), ctypes.c_uint32(divisor), ctypes.byref(rest)) == value // divisor
         assert rest.value == value % divisor

@@ -6,7 +6,8 @@
 
 #include "ec_types.h"
 
-static inline bool cycle_counter_moves(void) {
+static inline bool cycle_counter_moves(void)
+{
     volatile uint32_t *const demcr = (volatile uint32_t *)0xE000EDFCu;
     volatile uint32_t *const control = (volatile uint32_t *)0xE0001000u;
     volatile uint32_t *const cycles = (volatile uint32_t *)0xE0001004u;

@@ -15,18 +15,21 @@ typedef struct {
 
 enum { CMSDK_UART_TX_FULL = 1u << 0, CMSDK_UART_RX_FULL = 1u << 1, CMSDK_UART_TX_ENABLE = 1u << 0, CMSDK_UART_RX_ENABLE = 1u << 1 };
 
-static inline void cmsdk_uart_init(cmsdk_uart *uart, uint32_t clock_hz, uint32_t baud) {
+static inline void cmsdk_uart_init(cmsdk_uart *uart, uint32_t clock_hz, uint32_t baud)
+{
     uart->control = 0;
     uart->divisor = (clock_hz + baud / 2) / baud;
     uart->control = CMSDK_UART_TX_ENABLE | CMSDK_UART_RX_ENABLE;
     (void)uart->data; /* an old byte; and QEMU looks for new ones only after a read */
 }
 
-static inline int cmsdk_uart_try_getc(cmsdk_uart *uart) {
+static inline int cmsdk_uart_try_getc(cmsdk_uart *uart)
+{
     return (uart->state & CMSDK_UART_RX_FULL) ? (int)(uart->data & 0xffu) : -1;
 }
 
-static inline bool cmsdk_uart_try_putc(cmsdk_uart *uart, uint8_t byte) {
+static inline bool cmsdk_uart_try_putc(cmsdk_uart *uart, uint8_t byte)
+{
     if (uart->state & CMSDK_UART_TX_FULL) {
         return false;
     }

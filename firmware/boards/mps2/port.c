@@ -30,7 +30,8 @@ enum { DUAL_ENABLE_PERIODIC_BY_256_WIDE = 1u << 7 | 1u << 6 | 2u << 2 | 1u << 1,
 
 static uint32_t core_hz;
 
-void ec_port_init(void) {
+void ec_port_init(void)
+{
     cmsdk_uart_init(UART0, SYSTEM_HZ, BAUD);
     TIMER0->control = 0;
     TIMER0->value = UINT32_MAX;
@@ -42,17 +43,20 @@ void ec_port_init(void) {
     core_hz = cycle_counter_moves() ? SYSTEM_HZ : 0;
 }
 
-int ec_port_try_getc(void) {
+int ec_port_try_getc(void)
+{
     return cmsdk_uart_try_getc(UART0);
 }
 
-bool ec_port_try_putc(uint8_t byte) {
+bool ec_port_try_putc(uint8_t byte)
+{
     return cmsdk_uart_try_putc(UART0, byte);
 }
 
 /* The fine timer wraps after 172 s, the coarse one (the same clock by 256) after 12 hours. `coarse * 256` is within 2^31 of the truth, and
  * the fine value picks the exact one there: no interrupt, and an inference may take hours. */
-uint64_t ec_port_ticks(void) {
+uint64_t ec_port_ticks(void)
+{
     static uint32_t last_coarse, coarse_wraps;
     const uint32_t coarse = ~DUAL_TIMER->value;
     const uint32_t fine = ~TIMER0->value;
@@ -62,10 +66,12 @@ uint64_t ec_port_ticks(void) {
     return about + (uint64_t)(int64_t)(int32_t)(fine - (uint32_t)about);
 }
 
-uint32_t ec_port_ticks_hz(void) {
+uint32_t ec_port_ticks_hz(void)
+{
     return SYSTEM_HZ;
 }
 
-uint32_t ec_port_clock_hz(void) {
+uint32_t ec_port_clock_hz(void)
+{
     return core_hz;
 }

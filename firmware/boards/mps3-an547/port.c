@@ -15,22 +15,26 @@ enum { CORE_HZ = 32000000, PERIPHERAL_HZ = 25000000, BAUD = 115200 };
 
 static uint32_t core_hz;
 
-void ec_port_init(void) {
+void ec_port_init(void)
+{
     cmsdk_uart_init(UART0, PERIPHERAL_HZ, BAUD);
     COUNTER_CONTROL = 1;
     core_hz = cycle_counter_moves() ? CORE_HZ : 0;
 }
 
-int ec_port_try_getc(void) {
+int ec_port_try_getc(void)
+{
     return cmsdk_uart_try_getc(UART0);
 }
 
-bool ec_port_try_putc(uint8_t byte) {
+bool ec_port_try_putc(uint8_t byte)
+{
     return cmsdk_uart_try_putc(UART0, byte);
 }
 
 /* The low word may wrap between the two reads: then the high word has changed, and all is read again. */
-uint64_t ec_port_ticks(void) {
+uint64_t ec_port_ticks(void)
+{
     uint32_t high, low, again;
     do {
         high = COUNTER_HIGH;
@@ -40,10 +44,12 @@ uint64_t ec_port_ticks(void) {
     return (uint64_t)high << 32 | low;
 }
 
-uint32_t ec_port_ticks_hz(void) {
+uint32_t ec_port_ticks_hz(void)
+{
     return CORE_HZ;
 }
 
-uint32_t ec_port_clock_hz(void) {
+uint32_t ec_port_clock_hz(void)
+{
     return core_hz;
 }
