@@ -8,7 +8,8 @@ enum { CORE_HZ = 32000000, PERIPHERAL_HZ = 25000000, BAUD = 115200 };
 
 #define UART0 ((cmsdk_uart *)0x59303000u)
 
-/* The 64-bit system counter, clocked like the CPU. Corstone SSE-300 Example Subsystem TRM (Arm 101773), "System timestamp counter". */
+/* The 64-bit system counter, clocked like the CPU: its control frame, in the secure alias. Registers: Arm SSE-123 Example Subsystem TRM
+ * (Arm 101370), system counter; address: Corstone SSE-300 Example Subsystem TRM (Arm 101773), memory map. */
 #define COUNTER_CONTROL (*(volatile uint32_t *)0x58100000u) /* CNTCR: bit 0 enable */
 #define COUNTER_LOW (*(volatile uint32_t *)0x58100008u)     /* CNTCV[31:0] */
 #define COUNTER_HIGH (*(volatile uint32_t *)0x5810000Cu)    /* CNTCV[63:32] */
