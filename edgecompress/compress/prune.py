@@ -49,7 +49,7 @@ class PruneNote:
         layers: the same for each layer.
         epochs, steps: of fine-tuning.
         objective: where the loss came from.
-        before, after: score on the validation data; None when there is none or its labels allow no score.
+        score: of the pruned model on the validation data; None when there is none or its labels allow no score.
     """
 
     weights: int
@@ -58,8 +58,7 @@ class PruneNote:
     epochs: int
     steps: int
     objective: str
-    before: Score | None
-    after: Score | None
+    score: Score | None
 
 
 class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships without types
@@ -158,7 +157,6 @@ def prune(model: keras.Model, settings: PruneSettings, data: Data, *, progress: 
         ModelError: the model cannot be copied.
         DataError: there is no training data, or no loss follows from its labels.
     """
-    before = score_model(model, data)
     pruned = copy_model(model)
     kernels = find_kernels(pruned, settings.exclude)
     steps, objective = 0, "none: not fine-tuned"
@@ -187,8 +185,7 @@ def prune(model: keras.Model, settings: PruneSettings, data: Data, *, progress: 
         epochs=settings.epochs,
         steps=steps,
         objective=objective,
-        before=before,
-        after=score_model(pruned, data),
+        score=score_model(pruned, data),
     )
     return pruned, note
 

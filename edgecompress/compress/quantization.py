@@ -28,7 +28,7 @@ class QuantizeNote:
         epochs, steps: of training with fake-quant; 0 for post-training quantization.
         objective: where the loss came from.
         prepared: normalizations were folded and layers split before the conversion; `remark` says why not.
-        before, after: score on the validation data in Keras; for QAT `after` includes the fake-quant.
+        score: after QAT, of the Keras model with its fake-quant on the validation data; None for post-training quantization.
     """
 
     method: Literal["qat", "ptq"]
@@ -38,8 +38,7 @@ class QuantizeNote:
     objective: str
     prepared: bool
     remark: str
-    before: Score | None
-    after: Score | None
+    score: Score | None
 
 
 def quantize(model: Model, settings: QuantizeSettings, data: Data, *, progress: Progress = silent) -> tuple[Model, QuantizeNote]:
@@ -49,7 +48,7 @@ def quantize(model: Model, settings: QuantizeSettings, data: Data, *, progress: 
         UnsupportedOpError: QAT would leave a layer in float; the layer is named.
         DataError: QAT without training data.
     """
-    return _train_aware(model, settings, data, progress) if settings.method == "qat" else _prepare(model, settings, data)
+    return _train_aware(model, settings, data, progress) if settings.method == "qat" else _prepare(model, settings)
 
 
 def convert_quantized(model: Model, settings: QuantizeSettings, data: Data, converter: Converter) -> bytes:
@@ -102,8 +101,7 @@ def _train_aware(model: Model, settings: QuantizeSettings, data: Data, progress:
         objective=objective,
         prepared=True,
         remark="",
-        before=score_model(model, data),
-        after=score_model(aware, data),
+        score=score_model(aware, data),
     )
 
 
@@ -121,7 +119,7 @@ def _batches(model: Model, data: Data, batch_size: int) -> Iterator[Any]:
         yield keras.tree.map_structure(lambda array, start=start: array[start : start + batch_size], arrays)
 
 
-def _prepare(model: Model, settings: QuantizeSettings, data: Data) -> tuple[Model, QuantizeNote]:
+def _prepare(model: Model, settings: QuantizeSettings) -> tuple[Model, QuantizeNote]:
     """Fold what can be folded: an input that is rescaled inside the model gets the scale of its real values that way."""
     from edgecompress.keras_graph.prepare import prepare
 
@@ -132,7 +130,6 @@ def _prepare(model: Model, settings: QuantizeSettings, data: Data) -> tuple[Mode
         except ModelError as e:
             # The converter folds most of it by itself, and reads more kinds of model.
             remark = f"converted as it is: {e.message}"
-    score = score_model(model, data)
     return prepared, QuantizeNote(
         method="ptq",
         mode=settings.mode,
@@ -141,6 +138,5 @@ def _prepare(model: Model, settings: QuantizeSettings, data: Data) -> tuple[Mode
         objective="none: not trained",
         prepared=prepared is not model,
         remark=remark,
-        before=score,
-        after=score if prepared is model else score_model(prepared, data),
+        score=None,
     )

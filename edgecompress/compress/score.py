@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,9 +65,32 @@ def score_model(model: Model, data: Data) -> Score | None:
     x, y = data.validation
     if len(model.outputs) != 1 or not isinstance(y, np.ndarray):
         return None
-    outputs = model.predict(as_model_inputs(model, x), batch_size=_PREDICT_BATCH, verbose=0)
+    outputs = _predict(model, as_model_inputs(model, x), len(y))
     try:
-        return score_outputs(np.asarray(outputs), y, probabilities=gives_probabilities(model))
+        return score_outputs(outputs, y, probabilities=gives_probabilities(model))
     except DataError:
         # A loss of the user's own may use labels that no table of ours knows.
         return None
+
+
+def _predict(model: Model, inputs: Any, count: int) -> NDArray[np.floating]:  # noqa: ANN401  an array, or a structure of them
+    """The model's output for `count` samples, in batches of one size: a short last one would be traced anew."""
+    import keras
+
+    batch = min(count, _PREDICT_BATCH)
+    whole = -(-count // batch) * batch
+    padded = keras.tree.map_structure(lambda array: np.resize(array, (whole, *array.shape[1:])), inputs)
+    with _without_retracing_warnings():
+        return np.asarray(model.predict(padded, batch_size=batch, verbose=0))[:count]
+
+
+@contextmanager
+def _without_retracing_warnings() -> Iterator[None]:
+    """TensorFlow takes the predictions of several models for one function traced too often."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -16,7 +16,7 @@ from edgecompress.compress.data import Data
 from edgecompress.compress.kernels import find_kernels
 from edgecompress.compress.objective import Task, find_objective, find_task, gives_probabilities
 from edgecompress.compress.prune import PruningCallback, choose_kept, measure_sparsity, prune
-from edgecompress.compress.score import score_outputs
+from edgecompress.compress.score import score_model, score_outputs
 from edgecompress.errors import DataError, RecipeError
 from edgecompress.recipe import PruneSettings
 
@@ -138,18 +138,20 @@ def test_prune_reaches_the_sparsity_exactly(data, scope):
         assert all(layer.zeros == -(-7 * layer.weights // 10) for layer in note.layers)
     assert all_zeros(pruned) == note.zeros
     assert note.steps == 16
-    assert note.after is not None
-    assert note.after.metric == "accuracy"
+    assert note.score is not None
+    assert note.score.metric == "accuracy"
     assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True)), "the model that came in has changed"
 
 
 def test_prune_learns_meanwhile(data):
     """Fine-tuning trains the weights that are left: the loss falls."""
     keras.utils.set_random_seed(0)
-    _, note = prune(tiny_model(), PruneSettings(sparsity=0.5, epochs=12, batch_size=16, learning_rate=0.02), data)
-    assert note.before is not None
-    assert note.after is not None
-    assert note.after.value >= note.before.value + 0.2
+    model = tiny_model()
+    before = score_model(model, data)
+    _, note = prune(model, PruneSettings(sparsity=0.5, epochs=12, batch_size=16, learning_rate=0.02), data)
+    assert before is not None
+    assert note.score is not None
+    assert note.score.value >= before.value + 0.2
 
 
 def test_masks_hold_at_every_step(data):
@@ -186,7 +188,7 @@ def test_no_epochs_prunes_at_once(data):
     model = tiny_model()
     pruned, note = prune(model, PruneSettings(sparsity=0.5, epochs=0), Data())
     assert note.zeros == -(-note.weights // 2)
-    assert note.before is None
+    assert note.score is None
     before, after = (np.concatenate([k.variable.numpy().ravel() for k in find_kernels(m)]) for m in (model, pruned))
     assert np.array_equal(before[after != 0], after[after != 0])
 
