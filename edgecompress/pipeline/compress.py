@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecompress.errors import OutputError
-from edgecompress.files import replacing, write_bytes, write_text
+from edgecompress.files import check_writable, replacing, write_bytes, write_text
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe import DEFAULT_RECIPE, QuantizeSettings, Recipe, read_recipe
 
@@ -107,26 +106,3 @@ def save_keras(model: object, path: Path) -> None:
         saved = Path(folder) / "model.keras"
         model.save(saved)  # type: ignore[attr-defined]  # Keras ships without types
         saved.replace(temporary)
-
-
-def check_writable(folder: Path) -> None:
-    """Fail now rather than after an hour of training.
-
-    Raises:
-        OutputError: no file can be made in `folder`.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as e:
-        raise OutputError(f"{folder}: cannot be written: {e.strerror}", hint="choose a folder that you may write to with -o") from e
-
-
-def _with_allowed(recipe: Recipe, allow_float: tuple[str, ...]) -> Recipe:
-    """The recipe, its quantize step allowing these layers as well."""
-    if not allow_float:
-        return recipe
-    quantize = recipe.quantize.model_copy(update={"allow_float": recipe.quantize.allow_float + allow_float})
-    steps = tuple(step for step in recipe.step if not isinstance(step, QuantizeSettings))
-    return recipe.model_copy(update={"step": (*steps, quantize)})

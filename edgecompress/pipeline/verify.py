@@ -2,7 +2,7 @@
 
     rung                      compared with           must be
     fake-quant Keras          LiteRT reference        close: a few LSB (float arithmetic against integers)
-    LiteRT reference          TFLM host               equal, but for per-channel FULLY_CONNECTED (known: 1 LSB)
+    LiteRT reference          TFLM host               equal, but for FULLY_CONNECTED (known: it rounds once, 1 LSB a layer)
     TFLM host                 (the bytes that count)
     generated C, on a core    TFLM host               equal, always
     LiteRT default (XNNPACK)  TFLM host               inside LITERT_TOLERANCE: another rounding family
@@ -183,7 +183,7 @@ class _Ladder:
         op = first_difference(self.model.graph, traces[0](worst), traces[1](worst))
         if op is None:
             return rung
-        cause = known_cause(self.model.graph, op, name)
+        cause = known_cause(op, name)
         status = Status.WITHIN if cause and largest <= LITERT_TOLERANCE else Status.DIFFERS
         return replace(rung, status=status, first_op=_op_name(self.model.graph, op), cause=cause)
 
@@ -198,12 +198,10 @@ def first_difference(graph: Graph, left: Trace, right: Trace) -> Op | None:
     return None
 
 
-def known_cause(graph: Graph, op: Op, runtime: str) -> str:
+def known_cause(op: Op, runtime: str) -> str:
     """Why this op is known to differ between these runtimes; empty when it is not."""
     if runtime == "LiteRT reference" and op.kind == "FULLY_CONNECTED":
-        quantization = graph.tensor(op.inputs[1]).quantization
-        if quantization is not None and quantization.per_channel:
-            return "per-channel FULLY_CONNECTED: LiteRT's reference kernel rounds once, TensorFlow Lite Micro's twice (1 LSB)"
+        return "LiteRT's reference FULLY_CONNECTED rounds once, TensorFlow Lite Micro's twice"
     return ""
 
 

@@ -1,0 +1,144 @@
+"""The ladder says which runtimes agree, and finds where a difference starts."""
+
+import numpy as np
+import pytest
+from sample_models import tiny_classifier
+from tflite_builder import ModelBuilder
+
+from edgecompress.convert import read_tflite
+from edgecompress.device.interpreters import LiteRtReference, TflmHost
+from edgecompress.numerics.lcg import lcg_inputs
+from edgecompress.pipeline.reference import check_parity, compare_bytes
+from edgecompress.pipeline.sources import LoadedModel
+from edgecompress.pipeline.verify import Status, first_difference, known_cause, verify_loaded
+
+
+def _loaded(data, name="toy"):
+    return LoadedModel(data, read_tflite(data, name=name))
+
+
+def _samples(model, count=4):
+    sizes = [model.graph.tensor(i).bytes for i in model.graph.inputs]
+    return [lcg_inputs(seed, sizes) for seed in range(1, count + 1)]
+
+
+def _dense(outputs=256):
+    """One FULLY_CONNECTED wide enough that single and double rounding part somewhere."""
+    rng = np.random.default_rng(3)
+    builder = ModelBuilder()
+    x = builder.tensor([1, 64], "int8", scale=0.05, zero_point=3, name="x")
+    w = builder.tensor([outputs, 64], "int8", scale=0.01, zero_point=0, data=rng.integers(-1, 2, (outputs, 64)).astype(np.int8))
+    b = builder.tensor([outputs], "int32", scale=0.0005, zero_point=0, data=rng.integers(-999, 999, outputs).astype(np.int32))
+    y = builder.tensor([1, outputs], "int8", scale=0.0023, zero_point=-5, name="y")
+    builder.op("FULLY_CONNECTED", [x, w, b], [y])
+    builder.inputs(x)
+    builder.outputs(y)
+    return builder.build()
+
+
+@pytest.fixture(scope="module")
+def report():
+    """One climb of the ladder, without a Keras model."""
+    model = _loaded(tiny_classifier())
+    return verify_loaded(model, _samples(model), source="generated")
+
+
+def test_generated_c_gives_tflms_bytes(report):
+    """The rung that must be equal is, over all output bytes."""
+    rung = next(rung for rung in report.rungs if rung.name.startswith("generated C"))
+    assert (rung.status, rung.mismatched_bytes) == (Status.EQUAL, 0)
+    assert rung.total_bytes
+    assert report.ok
+
+
+def test_a_missing_rung_says_what_it_needs(report):
+    """Without the Keras model its rung is missing, by name, and the report is still right."""
+    rung = report.rungs[0]
+    assert rung.status is Status.MISSING
+    assert "--keras" in rung.note
+
+
+def test_every_activation_of_both_interpreters_is_seen():
+    """Both traces hold arrays of the tensors' own shapes, and they agree where the kernels do."""
+    model = _loaded(tiny_classifier())
+    sample = _samples(model, 1)[0]
+    tflm, litert = TflmHost(model.data, model.graph).trace(sample), LiteRtReference(model.data, model.graph).trace(sample)
+    for op in model.graph.ops:
+        for index in op.outputs:
+            assert tflm[index].size == litert[index].size == model.graph.tensor(index).elements
+
+
+def test_single_rounding_of_dense_layers_is_a_known_cause():
+    """LiteRT's FULLY_CONNECTED differs from TensorFlow Lite Micro's; the ladder names op and cause, and still stands."""
+    model = _loaded(_dense())
+    rungs = {rung.name: rung for rung in verify_loaded(model, _samples(model, 8), source="generated").rungs}
+    rung = rungs["LiteRT reference"]
+    assert rung.mismatched_bytes, "expected the two roundings to part on this layer; choose another seed"
+    assert rung.status is Status.WITHIN
+    assert rung.first_op.startswith("op 0 FULLY_CONNECTED")
+    assert "rounds once" in rung.cause
+
+
+def test_the_first_difference_is_found_by_op():
+    """Of two traces that part in the middle, the op that wrote the first other value is named."""
+    model = _loaded(tiny_classifier())
+    graph = model.graph
+    left = LiteRtReference(model.data, graph).trace(_samples(model, 1)[0])
+    right = {index: array.copy() for index, array in left.items()}
+    assert first_difference(graph, left, right) is None
+    second = graph.ops[1]
+    for op in graph.ops[1:]:
+        right[op.outputs[0]] = right[op.outputs[0]] + 1
+    assert first_difference(graph, left, right) is second
+    assert known_cause(second, "generated C on cortex-m4") == ""
+
+
+def test_wrong_bytes_are_counted():
+    """A device that is off by two in one byte of one input is reported as just that."""
+    model = _loaded(tiny_classifier())
+    samples = _samples(model, 3)
+    tflm = TflmHost(model.data, model.graph)
+
+    def off(sample):
+        outputs = [bytearray(raw) for raw in tflm.run(sample)]
+        if sample == samples[1]:
+            outputs[0][0] = (outputs[0][0] + 2) % 256 if outputs[0][0] != 127 else 125
+        return [bytes(raw) for raw in outputs]
+
+    parity = check_parity(off, model, samples)
+    assert (parity.inputs, parity.mismatched_bytes, parity.largest_difference) == (3, 1, 2)
+    assert compare_bytes(model, [b"\x7f"] * len(model.graph.outputs), [b"\x80"] * len(model.graph.outputs))[1] == 255
+
+
+def test_a_wrong_kernel_is_found_by_its_op(monkeypatch):
+    """With a lowering that drops a bias, the core's own memory shows the op where the difference starts, and no cause excuses it."""
+    from edgecompress.codegen.lower import conv
+
+    model = _loaded(tiny_classifier())
+    kinds = [op.kind for op in model.graph.ops]
+    broken = kinds.index("CONV_2D")
+    original = conv.LOWER["CONV_2D"]
+
+    def wrong(graph, op, names):
+        step = original(graph, op, names)
+        from dataclasses import replace
+
+        from edgecompress.codegen.program import Constant, ConstantArg
+
+        def damaged(argument):
+            if isinstance(argument, ConstantArg) and argument.constant is not None and argument.constant.c_type == "int32_t":
+                constant = argument.constant
+                return ConstantArg(Constant(constant.symbol, constant.c_type, constant.values + 20_000, constant.comment))
+            return argument
+
+        return replace(step, arguments=tuple(damaged(argument) for argument in step.arguments))
+
+    import edgecompress.codegen.lower as lower
+
+    table = next(value for value in vars(lower).values() if isinstance(value, dict) and value.get("CONV_2D") is original)
+    monkeypatch.setitem(table, "CONV_2D", wrong)
+    report = verify_loaded(model, _samples(model), source="generated")
+    rung = next(rung for rung in report.rungs if rung.name.startswith("generated C"))
+    assert rung.status is Status.DIFFERS
+    assert rung.first_op.startswith(f"op {broken} CONV_2D")
+    assert not report.ok
