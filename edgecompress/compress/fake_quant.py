@@ -123,6 +123,13 @@ class _Int8Kernel:
                 name="kernel_mask", shape=self.kernel.shape, initializer="ones", trainable=False
             )
 
+    def save_own_variables(self, store: Any) -> None:  # noqa: ANN401
+        """All variables, the mask as well: Keras' own convolutions and dense layers save kernel and bias only, and load no more."""
+        keras.layers.Layer.save_own_variables(self, store)
+
+    def load_own_variables(self, store: Any) -> None:  # noqa: ANN401
+        keras.layers.Layer.load_own_variables(self, store)
+
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = super().get_config()  # type: ignore[misc]
         return {**config, "kernel_gain": self.kernel_gain, "keep_zeros": self.keep_zeros}
