@@ -1,4 +1,4 @@
-# Everything from a clean clone. Debian 12 with Python 3.11 and make is enough; see scripts/ for what each step does.
+# Everything from a clean clone. Debian 12 with Python 3.11 and make is enough; see .ci/ for what each step does.
 #
 #   make demo     make an environment, install the package, run the main job on real data
 #   make test     all tests and checks (format, lint, types, C warnings, tests)
@@ -26,27 +26,27 @@ help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
 demo:
-	@scripts/environment.sh demo
+	@.ci/environment.sh demo
 	@"$$VENV/bin/edgecompress" demo -o "$(DEMO_DIR)"
 
 test:
-	@scripts/test.sh
+	@.ci/test.sh
 
 fuzz:
-	@scripts/environment.sh dev
+	@.ci/environment.sh dev
 	@"$$VENV/bin/python" tests/fuzz_reader.py --count "$(FUZZ_RUNS)" --seed "$(FUZZ_SEED)"
 
 format:
-	@scripts/environment.sh dev
+	@.ci/environment.sh dev
 	@"$$VENV/bin/ruff" format .
 	@"$$VENV/bin/ruff" check --fix .
 
 schema:
-	@scripts/environment.sh dev
+	@.ci/environment.sh dev
 	@"$$VENV/bin/python" -c 'from edgecompress.profile import profile_json_schema_text as text; print(text(), end="")' > docs/profile.schema.json
 
 wheel:
-	@scripts/environment.sh dev
+	@.ci/environment.sh dev
 	@"$$VENV/bin/python" -m hatchling build -t wheel -d dist
 
 clean:

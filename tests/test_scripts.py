@@ -15,10 +15,10 @@ TOOLS = ("dirname", "sed", "id", "env", "cat", "sh", "cmp", "cp", "ls", "rm", "t
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    """A folder whose name holds a space, with the scripts and a packages.txt of two programs that nobody has."""
+    """A folder whose name holds a space, with the scripts and a .ci/packages.txt of two programs that nobody has."""
     root = tmp_path / "a checkout"
-    shutil.copytree(ROOT / "scripts", root / "scripts")
-    (root / "packages.txt").write_text("# words\n[one]\nno-such-program-a\n\n[two]\nno-such-program-b  # more words\n")
+    shutil.copytree(ROOT / ".ci", root / ".ci")
+    (root / ".ci" / "packages.txt").write_text("# words\n[one]\nno-such-program-a\n\n[two]\nno-such-program-b  # more words\n")
     return root
 
 
@@ -46,7 +46,7 @@ def run(checkout: Path, tools: Path, *command: str, **environment: str) -> subpr
     """A script of the checkout with that PATH and nothing else in its environment."""
     variables = {"PATH": str(tools), "HOME": str(checkout), "LOG": str(checkout / "log"), "BIN": str(tools), **environment}
     return subprocess.run(
-        [str(checkout / "scripts" / command[0]), *command[1:]],
+        [str(checkout / ".ci" / command[0]), *command[1:]],
         env=variables,
         cwd="/",
         capture_output=True,

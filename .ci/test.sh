@@ -13,8 +13,8 @@ step() {
     "$@" </dev/null || failed="${failed:+$failed, }$name"
 }
 
-scripts/environment.sh dev || exit 1
-missing=$(scripts/debian_packages.sh) || missing=${missing:-"the Debian packages of packages.txt could not be checked"}
+.ci/environment.sh dev || exit 1
+missing=$(.ci/debian_packages.sh) || missing=${missing:-"the Debian packages of .ci/packages.txt could not be checked"}
 step "ruff format" "$venv/bin/ruff" format --check .
 step "ruff check" "$venv/bin/ruff" check .
 step "mypy" "$venv/bin/mypy"

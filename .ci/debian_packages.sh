@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages of packages.txt that are missing, when that needs no password.
+# Installs the Debian packages of .ci/packages.txt that are missing, when that needs no password.
 # Prints one line to stdout and fails when some stay missing: what to install.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,7 +11,7 @@ is_there() {
 
 list_missing() {
     missing=
-    for package in $(sed -e 's/#.*//' -e '/^[[:space:]]*\[/d' packages.txt); do
+    for package in $(sed -e 's/#.*//' -e '/^[[:space:]]*\[/d' .ci/packages.txt); do
         is_there "$package" || missing="$missing $package"
     done
     missing=${missing# }
