@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgecompress.errors import OutputError
+
+_ELSEWHERE = "choose a folder that you may write to with -o"
 
 
 @contextmanager
@@ -22,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as e:
-        raise OutputError(f"{path}: cannot be written: {e.strerror}", hint="choose a folder that you may write to with -o") from e
+        raise OutputError(f"{path}: cannot be written: {e.strerror}", hint=_ELSEWHERE) from e
     os.close(handle)
     temporary = Path(name)
     try:
@@ -37,6 +40,78 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Whether files can be made in `folder`, or the folder itself; nothing is left on disk either way.
+
+    Raises:
+        OutputError: they cannot.
+    """
+    try:
+        existing = folder.absolute()
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as e:
+        raise OutputError(f"{folder}: cannot be written: {e.strerror}", hint=_ELSEWHERE) from e
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[Path]:
+    """A temporary folder inside `folder`, so on the same disk, that vanishes when the block ends, however it ends.
+
+    `folder` and its parents are made; when the block fails, those of them that were made here and are empty vanish again.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            work = Path(tempfile.mkdtemp(prefix=".edgecompress-", dir=folder)).resolve()
+        except OSError as e:
+            raise OutputError(f"{folder}: cannot be written: {e.strerror}", hint=_ELSEWHERE) from e
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except BaseException:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A temporary folder whose files all move into `folder` when the block ends well, and none of them otherwise.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    with working_in(folder) as work:
+        yield work
+        publish(work, folder, sorted(path.relative_to(work) for path in work.rglob("*") if not path.is_dir()))
+
+
+def publish(work: Path, folder: Path, names: Sequence[Path]) -> None:
+    """Move the files `names` from `work` to the same places in `folder`, each by a rename, in this order.
+
+    Raises:
+        OutputError: a folder is in a file's place, or the other way round.
+    """
+    for name in names:
+        if (folder / name).is_dir():
+            raise OutputError(f"{folder / name}: cannot be written: it is a folder", hint=_ELSEWHERE)
+    try:
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).replace(folder / name)
+    except OSError as e:
+        raise OutputError(f"{folder}: cannot be written: {e.strerror}", hint=_ELSEWHERE) from e
 
 
 def write_bytes(path: Path, data: bytes) -> None:

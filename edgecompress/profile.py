@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgecompress.errors import ModelError
 from edgecompress.files import write_text
+from edgecompress.validation import first_problem
 
 SCHEMA_VERSION = 1
 
@@ -211,9 +212,11 @@ def read_profile(path: Path) -> Profile:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise ModelError(f"{path}: cannot be read: {e.strerror}", hint=hint) from e
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as e:
+    except (ValueError, RecursionError) as e:  # not UTF-8, not JSON, or an int of thousands of digits
         raise ModelError(f"{path}: is not JSON: {e}", hint=hint) from e
-    version = document.get("schema") if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        raise ModelError(f"{path}: expected a profile; the document is no JSON object", hint=hint)
+    version = document.get("schema")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise ModelError(
             f"{path}: is a profile of schema {version}; this version reads up to {SCHEMA_VERSION}", hint="upgrade edgecompress"
@@ -221,6 +224,4 @@ def read_profile(path: Path) -> Profile:
     try:
         return Profile.model_validate(document)
     except ValidationError as e:
-        first = e.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise ModelError(f"{path}: {where}: {first['msg']}", hint=hint) from e
+        raise ModelError(f"{path}: {first_problem(e)}", hint=hint) from e

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgecompress.errors import RecipeError
+from edgecompress.validation import first_problem, reason
 
 
 class _Settings(BaseModel):
@@ -125,7 +126,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise RecipeError(f"{path}: cannot be read: {e}", hint="give the path of a recipe in TOML") from e
+        raise RecipeError(f"{path}: cannot be read: {reason(e)}", hint="give the path of a recipe in TOML") from e
     return parse_recipe(text, str(path))
 
 
@@ -144,6 +145,4 @@ def parse_recipe(text: str, where: str) -> Recipe:
     try:
         return Recipe.model_validate(facts)
     except ValidationError as e:
-        first = e.errors()[0]
-        where_in = ".".join(str(part) for part in first["loc"]) or "the recipe"
-        raise RecipeError(f"{where}: {where_in}: {first['msg']}", hint=hint) from e
+        raise RecipeError(f"{where}: {first_problem(e)}", hint=hint) from e

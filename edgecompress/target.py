@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edgecompress.errors import TargetError
 from edgecompress.resources import resource_dir
+from edgecompress.validation import first_problem, reason
 
 
 class Core(Enum):
@@ -203,24 +204,13 @@ def read_target(path: Path) -> Target:
     try:
         facts = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as e:
-        raise TargetError(f"{path}: cannot be read: {e}", hint="give the path of a target's TOML file") from e
+        raise TargetError(f"{path}: cannot be read: {reason(e)}", hint="give the path of a target's TOML file") from e
     except (tomllib.TOMLDecodeError, RecursionError) as e:
         raise TargetError(f"{path}: is not TOML: {e}", hint="see targets/cortex-m4.toml for an example") from e
     try:
         target = Target.model_validate(facts)
     except ValidationError as e:
-        raise TargetError(f"{path}: {_first_problem(e)}", hint="see targets/cortex-m4.toml for an example") from e
+        raise TargetError(f"{path}: {first_problem(e)}", hint="see targets/cortex-m4.toml for an example") from e
     if target.name != path.stem:
         raise TargetError(f"{path}: name is {target.name!r} but the file is called {path.name}", hint=f"rename it to {target.name}.toml")
     return target
-
-
-def _first_problem(error: ValidationError) -> str:
-    """One sentence: the field, what was expected, and what came."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    came = first["input"]
-    shown = f"; {came!r} came" if isinstance(came, str | int | float) and where else ""
-    return f"{where}: {message}{shown}" if where else message

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from edgecompress.errors import OutputError, ToolError
 # The first link for a core builds the compiler's run-time library: 5 to 60 s by machine and load.
 TOOL_TIMEOUT_S = 600
 _SHOWN_LINES = 12
+# More than any object file or firmware of ours.
+_PROBE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ def run_tool(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str
     """Run a program to its end and give its standard output.
 
     Raises:
+        OutputError: it failed, and the disk below `cwd` is full.
         ToolError: it is missing, fails, or takes longer than TOOL_TIMEOUT_S; with the command and the last lines of what it said.
     """
     shown = " ".join((Path(command[0]).name, *command[1:]))
@@ -81,6 +85,20 @@ def run_tool(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str
     except subprocess.TimeoutExpired as e:
         raise ToolError(f"`{shown}` did not end within {TOOL_TIMEOUT_S} s", hint="try again on an idle machine") from e
     if done.returncode != 0:
+        _check_space(cwd)
         last = "\n".join(done.stderr.strip().splitlines()[-_SHOWN_LINES:])
         raise ToolError(f"`{shown}` failed with exit code {done.returncode}:\n{last}", hint="edgecompress doctor checks the toolchain")
     return done.stdout
+
+
+def _check_space(folder: Path) -> None:
+    """Compilers that cannot write end with a signal and no word.
+
+    Raises:
+        OutputError: `folder` takes no _PROBE_BYTES more.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+    except OSError as e:
+        raise OutputError(f"{folder.parent}: cannot be written: {e.strerror}", hint="free some space, or choose another folder") from e

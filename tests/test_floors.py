@@ -17,6 +17,7 @@ FLOOR_OF = {
     "resources": 0,
     "progress": 0,
     "tools": 0,
+    "validation": 0,
     "elf": 1,
     "target": 1,
     "graph": 1,

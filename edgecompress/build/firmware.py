@@ -6,11 +6,8 @@ generated + kernels + glue + start-up + board (+ application) --compile--> objec
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +24,8 @@ from edgecompress.build.glue import (
 from edgecompress.build.sizes import check_fits, check_ram, measure_sizes, model_code_bytes
 from edgecompress.build.toolchain import ZIG, Compiler, Toolchain, locate
 from edgecompress.elf import Image, read_elf
-from edgecompress.errors import ModelError, OutputError, TargetError, ToolError, UserError
-from edgecompress.files import write_text
+from edgecompress.errors import ModelError, TargetError, ToolError, UserError
+from edgecompress.files import publish, working_in, write_text
 from edgecompress.resources import resource_dir
 from edgecompress.target import EmulatorLink, Target
 from edgecompress.tools import run_tool
@@ -56,7 +53,7 @@ def build_firmware(generated: GeneratedModel, target: Target, *, toolchain: Tool
             hint=f"run edgecompress generate --engine {engine}, and add its files to your TensorFlow Lite Micro project",
         )
     check_ram(generated.info, target)
-    with _folder_beside(output) as work:
+    with working_in(output) as work:
         build = _Build(generated, target, locate(toolchain), work)
         firmware = build.run()
         _publish(work, output)
@@ -199,29 +196,7 @@ class _Build:
         return run_tool(command, cwd=self.work, environment=self.compiler.environment)
 
 
-@contextmanager
-def _folder_beside(output: Path) -> Iterator[Path]:
-    """A folder beside `output` that vanishes when the block ends, however it ends."""
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent)).resolve()
-    except OSError as e:
-        raise OutputError(f"{output}: cannot be written: {e.strerror}", hint="choose a folder that you may write to with -o") from e
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
 def _publish(work: Path, output: Path) -> None:
-    """Move the results into place, each by a rename, the ELF last."""
-    files = sorted((work / "generated").rglob("*")) + [work / "link.ld", work / "firmware.map", work / "firmware.elf"]
-    try:
-        for path in files:
-            if path.is_dir():
-                continue
-            to = output / path.relative_to(work)
-            to.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(to)
-    except OSError as e:
-        raise OutputError(f"{output}: cannot be written: {e.strerror}", hint="choose a folder that you may write to with -o") from e
+    """Move the results into place, the ELF last."""
+    generated = sorted(path.relative_to(work) for path in (work / "generated").rglob("*") if not path.is_dir())
+    publish(work, output, [*generated, Path("link.ld"), Path("firmware.map"), Path("firmware.elf")])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecompress.files import check_writable, replacing, write_bytes, write_text
+from edgecompress.files import check_writable, replacing, staging, write_bytes, write_text
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe import DEFAULT_RECIPE, QuantizeSettings, Recipe, read_recipe
 
@@ -82,10 +82,11 @@ def write_result(result: CompressResult, recipe: Recipe, output: Path, name: str
     """Write what a compression gave into the folder `output`."""
     model, report = output / f"{name}.tflite", output / "report.json"
     fake_quant = output / FAKE_QUANT if recipe.quantize.method == "qat" else None
-    write_bytes(model, result.model_bytes)
-    write_text(report, json.dumps(result.report, indent=1) + "\n")
-    if fake_quant is not None:
-        save_keras(result.keras_model, fake_quant)
+    with staging(output) as folder:
+        write_bytes(folder / model.name, result.model_bytes)
+        write_text(folder / report.name, json.dumps(result.report, indent=1) + "\n")
+        if fake_quant is not None:
+            save_keras(result.keras_model, folder / fake_quant.name)
     score = result.report["score"] or {}
     return CompressSummary(
         model=model,
@@ -106,3 +107,12 @@ def save_keras(model: object, path: Path) -> None:
         saved = Path(folder) / "model.keras"
         model.save(saved)  # type: ignore[attr-defined]  # Keras ships without types
         saved.replace(temporary)
+
+
+def _with_allowed(recipe: Recipe, allow_float: tuple[str, ...]) -> Recipe:
+    """The recipe, its quantize step allowing these layers as well."""
+    if not allow_float:
+        return recipe
+    quantize = recipe.quantize.model_copy(update={"allow_float": recipe.quantize.allow_float + allow_float})
+    steps = tuple(step for step in recipe.step if not isinstance(step, QuantizeSettings))
+    return recipe.model_copy(update={"step": (*steps, quantize)})

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from edgecompress.artifact import Engine
 from edgecompress.errors import MismatchError
-from edgecompress.files import write_bytes, write_text
-from edgecompress.pipeline.compress import check_writable, save_keras, write_result
+from edgecompress.files import check_writable, write_bytes, write_text
+from edgecompress.pipeline.compress import save_keras, write_result
 from edgecompress.pipeline.firmware import LOCAL, build, generate
 from edgecompress.pipeline.measure import measure
 from edgecompress.pipeline.samples import quantize_samples

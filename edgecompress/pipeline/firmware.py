@@ -11,7 +11,7 @@ from pathlib import Path
 from edgecompress.artifact import Engine, Firmware
 from edgecompress.device import Device
 from edgecompress.errors import DeviceError, ModelError, TargetError
-from edgecompress.files import write_text
+from edgecompress.files import staging, write_text
 from edgecompress.pipeline.sources import LoadedModel, generate_sources, is_firmware, load_model
 from edgecompress.resources import resource_dir
 from edgecompress.target import EmulatorLink, SerialLink, Target, load_target
@@ -44,8 +44,9 @@ def generate(model: Path, *, engine: Engine = Engine.AOT, output: Path, name: st
     files = dict(sources.files)
     if engine is Engine.AOT:
         files |= _kernel_files(sources.kernels)
-    for file, text in files.items():
-        write_text(output / file, text)
+    with staging(output) as folder:
+        for file, text in files.items():
+            write_text(folder / file, text)
     return [output / file for file in files]
 
 

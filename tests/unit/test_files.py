@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from edgecompress.errors import OutputError
-from edgecompress.files import replacing, write_bytes, write_text
+from edgecompress.files import check_writable, replacing, staging, working_in, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -118,3 +118,54 @@ def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path):
     )
     assert "big: cannot be written: File too large" in done.stdout
     assert names(tmp_path) == []
+
+
+def test_a_folder_is_probed_without_being_made(tmp_path):
+    """Whether results can be written is known before they exist, and asking leaves nothing."""
+    check_writable(tmp_path / "a" / "b")
+    assert names(tmp_path) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file: cannot be written"):
+        check_writable(tmp_path / "file")
+
+
+def test_staged_files_appear_together(tmp_path):
+    """Files move into the folder when all are written, and beside what was there."""
+    out = tmp_path / "a" / "out"
+    out.mkdir(parents=True)
+    (out / "old").write_text("old")
+    with staging(out) as folder:
+        write_text(folder / "one.c", "1")
+        write_text(folder / "deep" / "two.c", "2")
+        assert not (out / "one.c").exists()
+    assert names(out) == ["deep", "old", "one.c"]
+    assert (out / "deep" / "two.c").read_text() == "2"
+
+
+def test_nothing_of_a_failed_stage_stays(tmp_path):
+    """When one of several files cannot be written, none of them appears, nor a folder that was made for them."""
+    with pytest.raises(KeyboardInterrupt), staging(tmp_path / "a" / "out") as folder:
+        write_text(folder / "one.c", "1")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+
+
+def test_a_folder_in_the_way_of_a_staged_file_stops_all_of_them(tmp_path):
+    """What cannot be replaced is found before the first file moves."""
+    (tmp_path / "two").mkdir()
+    with pytest.raises(OutputError, match="two: cannot be written: it is a folder"), staging(tmp_path) as folder:
+        write_text(folder / "one", "1")
+        write_text(folder / "two", "2")
+    assert names(tmp_path) == ["two"]
+
+
+def test_work_goes_on_in_a_folder_whose_parent_is_read_only(nobody):
+    """Only the output folder itself has to be writable, as a mounted disk is."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        out = Path(name) / "out"
+        out.mkdir()
+        Path(name).chmod(0o500)
+        with working_in(out) as work:
+            write_text(work / "a", "a")
+        assert names(out) == []
+        Path(name).chmod(0o700)

@@ -119,6 +119,7 @@ def test_profiles_keep_to_the_published_schema():
         ("", "not JSON"),
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
+        ('{"schema": ' + "9" * 5_000 + "}", "not JSON"),
         ("[]", "the document"),
         ("3", "the document"),
         ('{"schema": 2}', "schema 2"),

@@ -1,0 +1,27 @@
+"""A wrong file is described in the words of who wrote it."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgecompress.errors import RecipeError
+from edgecompress.recipe import parse_recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[[step]]\npass = "prune"\nsparsity = 1.5', "r.toml: step.0.prune.sparsity: should be less than 1; 1.5 came"),
+        ('[[step]]\npass = "quantize"\nfoo = 1', "r.toml: step.0.quantize.foo: there is no such setting; 1 came"),
+        ('[[step]]\npass = "distill"', "r.toml: step.0: 'pass' should be one of 'prune', 'quantize'; 'distill' came"),
+        ("[[step]]\nsparsity = 0.5", "r.toml: step.0: 'pass' is missing"),
+        ('step = "a"', "r.toml: step: should be a list; 'a' came"),
+        ("", "r.toml: step: field required"),
+        ('[[step]]\npass = "quantize"\n[[step]]\npass = "quantize"', "r.toml: quantize must be the last step, and there can be only one"),
+    ],
+)
+def test_a_problem_names_field_expectation_and_what_came(text, sentence):
+    """No word of the library that found it shows."""
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(text, "r.toml")
+    assert caught.value.message == sentence
