@@ -15,7 +15,7 @@ from keras import layers
 from edgecompress.compress.data import Data
 from edgecompress.compress.kernels import find_kernels
 from edgecompress.compress.objective import Task, find_objective, find_task, gives_probabilities
-from edgecompress.compress.prune import PruningCallback, choose_kept, measure_sparsity, prune
+from edgecompress.compress.prune import Masks, PruningCallback, choose_kept, measure_sparsity, prune
 from edgecompress.compress.score import score_model, score_outputs
 from edgecompress.errors import DataError, RecipeError
 from edgecompress.recipe import PruneSettings
@@ -171,6 +171,20 @@ def test_masks_hold_at_every_step(data):
     assert all(bool((later | ~earlier).all()) for earlier, later in pairwise(seen))
     assert seen[-1].mean() >= 0.8
     assert seen[-1].sum() == seen[7].sum()
+
+
+def test_a_pruned_weight_stays_pruned_however_far_it_moved():
+    """Choosing anew ignores where the optimizer has put masked weights meanwhile."""
+    kernels = find_kernels(tiny_model())
+    masks = Masks(kernels, "global")
+    masks.choose(0.5)
+    masks.apply()
+    pruned = [k.variable.numpy() == 0 for k in kernels]
+    for kernel, zero in zip(kernels, pruned, strict=True):
+        kernel.variable.assign(kernel.variable.numpy() + 9.0 * zero)
+    masks.choose(0.6)
+    masks.apply()
+    assert all(bool((k.variable.numpy()[zero] == 0).all()) for k, zero in zip(kernels, pruned, strict=True))
 
 
 def test_several_steps_in_one_execution_end_at_the_sparsity(data):
