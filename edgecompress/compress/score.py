@@ -77,7 +77,7 @@ def _predict(model: Model, inputs: Any, count: int) -> NDArray[np.floating]:  # 
     """The model's output for `count` samples, in batches of one size: a short last one would be traced anew."""
     import keras
 
-    batch = min(count, _PREDICT_BATCH)
+    batch = model.inputs[0].shape[0] or min(count, _PREDICT_BATCH)
     whole = -(-count // batch) * batch
     padded = keras.tree.map_structure(lambda array: np.resize(array, (whole, *array.shape[1:])), inputs)
     with _without_retracing_warnings():

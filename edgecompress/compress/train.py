@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
+import tensorflow as tf
 
 from edgecompress.compress.data import Data, as_model_inputs, count_samples
 from edgecompress.compress.objective import find_objective
@@ -44,11 +45,18 @@ def fit(
         stage: words for `progress`, which counts optimizer steps.
 
     Raises:
-        DataError: there is no training data, no loss follows from its labels, or the loss became NaN.
+        DataError: there is no training data, no loss follows from its labels, they do not fit the loss, or it became NaN.
+        ModelError: the model fixes its batch size.
     """
     if data.train is None:
         raise DataError(f"{stage}: this step trains, and the data has no train", hint="return train=(x, y) from the data function")
     x, y = data.train
+    fixed = model.inputs[0].shape[0]
+    if fixed is not None:
+        raise ModelError(
+            f"model {model.name!r} fixes its batch to {fixed}; training takes batches of {batch_size}",
+            hint="build it with keras.Input(shape=...), without batch_size",
+        )
     objective = find_objective(objective_of, y)
     per_epoch = math.ceil(count_samples(x) / batch_size)
     steps = epochs * per_epoch
@@ -57,14 +65,18 @@ def fit(
         loss=objective.loss,
         loss_weights=objective.loss_weights,
     )
-    history = model.fit(
-        as_model_inputs(model, x),
-        y,
-        batch_size=batch_size,
-        epochs=epochs,
-        verbose=0,
-        callbacks=[*callbacks, _Reporter(progress, stage, per_epoch, steps)],
-    )
+    try:
+        history = model.fit(
+            as_model_inputs(model, x),
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=0,
+            callbacks=[*callbacks, _Reporter(progress, stage, per_epoch, steps)],
+        )
+    except (ValueError, TypeError, tf.errors.OpError) as e:
+        # The loss may be the user's own, and only Keras knows which labels it takes.
+        raise DataError(f"{stage}: Keras cannot train on this data: {_reason(e)}", hint=f"the loss is {objective.source}") from e
     loss = float(history.history["loss"][-1])
     if not math.isfinite(loss):
         raise DataError(f"{stage}: the loss became {loss} while training", hint="lower the step's learning_rate")
@@ -81,11 +93,16 @@ def copy_model(model: keras.Model) -> keras.Model:
         copy = keras.models.clone_model(model)
         copy.set_weights(model.get_weights())
     except (TypeError, ValueError, NotImplementedError, KeyError) as e:
-        reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
         raise ModelError(
-            f"model {model.name!r} cannot be copied: {reason}", hint="give its custom layers get_config() and from_config()"
+            f"model {model.name!r} cannot be copied: {_reason(e)}", hint="give its custom layers get_config() and from_config()"
         ) from e
     return copy
+
+
+def _reason(error: Exception) -> str:
+    """The telling line of a long message: TensorFlow puts the reason after a trace of its graph."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if not line.startswith(("Graph execution error", "Detected at", "File ", "<"))), lines[0])[:300]
 
 
 class _Reporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships without types

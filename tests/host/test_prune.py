@@ -17,7 +17,7 @@ from edgecompress.compress.kernels import find_kernels
 from edgecompress.compress.objective import Task, find_objective, find_task, gives_probabilities
 from edgecompress.compress.prune import Masks, PruningCallback, choose_kept, measure_sparsity, prune
 from edgecompress.compress.score import score_model, score_outputs
-from edgecompress.errors import DataError, RecipeError
+from edgecompress.errors import DataError, ModelError, RecipeError
 from edgecompress.recipe import PruneSettings
 
 CLASSES = 3
@@ -211,6 +211,25 @@ def test_training_without_data_says_so():
     """A recipe that trains needs a train set."""
     with pytest.raises(DataError, match="no train"):
         prune(tiny_model(), PruneSettings(sparsity=0.5), Data())
+
+
+def test_labels_that_the_models_loss_refuses(data):
+    """Labels that only Keras can judge, under a loss of the model's own, are still one sentence."""
+    model = tiny_model()
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = data.train
+    with pytest.raises(DataError, match="Keras cannot train on this data") as caught:
+        prune(model, PruneSettings(sparsity=0.5, epochs=1), Data(train=(x, y + 7)))
+    assert "valid range" in caught.value.message
+    with pytest.raises(DataError, match="Keras cannot train on this data"):
+        prune(model, PruneSettings(sparsity=0.5, epochs=1), Data(train=(x, np.zeros((len(x), 5, 5)))))
+
+
+def test_a_fixed_batch_cannot_be_trained(data):
+    """A model of batch 1 is refused with the way out."""
+    model = keras.Sequential([keras.Input((8, 8, 1), batch_size=1), layers.Flatten(), layers.Dense(CLASSES)])
+    with pytest.raises(ModelError, match="fixes its batch to 1"):
+        prune(model, PruneSettings(sparsity=0.5, epochs=1), data)
 
 
 def test_ctrl_c_leaves_training(data):
