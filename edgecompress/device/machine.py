@@ -102,6 +102,9 @@ class Machine:
                     f"{self.target.name}: the start-up left the FPU off (CPACR is {cpacr:#010x})", hint="a real core would fault"
                 )
         self._landing = self._engine.reg_read(self._pc)
+        # Calls return to that breakpoint and stop before it. Where it begins a page of the emulator it was translated as a block of its
+        # own, which knows of no stop: forget it.
+        self._engine.ctl_remove_cache(self._landing, self._landing + 2)
         return self._engine.reg_read(self._registers[0]), self._engine.reg_read(self._registers[1])
 
     def call(self, function: int, *arguments: int, doing: str) -> int:

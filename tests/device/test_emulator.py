@@ -55,6 +55,22 @@ def test_outputs_are_the_bytes_of_the_model(toys, target):
         assert device.info().step_count == 2
 
 
+def test_calls_return_wherever_the_linker_puts_the_breakpoint(build):
+    """A breakpoint at the first address of one of the emulator's pages of 1 KiB is returned to like any other."""
+
+    def padded(size: int) -> tuple[Firmware, int]:
+        firmware = build(M4, f'__asm volatile("b 1f\\n.space {size}\\n1:");')
+        with open_emulator(firmware, load_target(M4)) as device:
+            return firmware, device._machine._landing
+
+    _, plain = padded(512)
+    firmware, landing = padded(512 + -plain % 1024)
+    assert landing % 1024 == 0
+    with open_emulator(firmware, load_target(M4)) as device:
+        for data in (SAMPLE, bytes(16)):
+            assert device.run([data]) == [toy_output(data)]
+
+
 @pytest.mark.parametrize("target", ["cortex-m3", "cortex-m7", "cortex-m33"])
 def test_the_other_cores_run_the_same(build, target):
     """The start-up, the FPU set-up and the calls work on every emulated core."""
