@@ -32,7 +32,7 @@ def command(output: Path) -> None:
     from edgecompress.cli.verify import print_report
     from edgecompress.pipeline import demo
     from edgecompress.report.compare import show
-    from edgecompress.report.variants import compare_variants
+    from edgecompress.report.variants import compare_variants, pruning_note
 
     with ProgressDisplay() as progress:
         result = demo(output, progress=progress)
@@ -41,8 +41,10 @@ def command(output: Path) -> None:
         if variant.verified is not None:
             print_report(console, variant.verified)
             console.print()
-    show(compare_variants([_facts(variant) for variant in result.variants]), console)
+    facts = [_facts(variant) for variant in result.variants]
+    show(compare_variants(facts), console)
     console.print()
+    console.print(pruning_note(facts[1], facts[2]))
     console.print(
         f"Accuracy is that of each .tflite on {result.held_out} held-out images; ratios are against the first column with a number."
     )

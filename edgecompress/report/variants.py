@@ -13,6 +13,10 @@ from edgecompress.report.compare import Cell, Comparison, Row, format_latency, w
 from edgecompress.units import format_bytes
 
 
+# A ratio of instructions that is worth calling faster.
+_NOTICEABLE = 0.99
+
+
 @dataclass(frozen=True)
 class VariantFacts:
     """One form of the model.
@@ -47,6 +51,17 @@ def compare_variants(variants: Sequence[VariantFacts]) -> Comparison:
         rows.append(_memory_row("  arena", profiles, lambda p: p.memory.arena_bytes))
         rows.append(_memory_row("  stack", profiles, lambda p: p.memory.stack_bytes))
     return Comparison(tuple(v.name for v in variants), tuple(row for row in rows if row.known))
+
+
+def pruning_note(dense: VariantFacts, pruned: VariantFacts) -> str:
+    """What pruning bought, and what it did not, in one sentence of measured ratios."""
+    smaller = (dense.gzip_bytes or 0) / (pruned.gzip_bytes or 1)
+    shared = [target for target, profile in dense.profiles.items() if target in pruned.profiles and profile.latency.unit == "instructions"]
+    slowest = max((pruned.profiles[t].latency.p50 / dense.profiles[t].latency.p50 for t in shared), default=1.0)
+    text = f"Pruning made the compressed file {smaller:.2f} times smaller than {dense.name}'s"
+    if slowest < _NOTICEABLE:
+        return f"{text}, and takes at most {slowest:.2f} times its instructions."
+    return f"{text}; it made nothing faster and no flash smaller, because the portable kernels multiply by zeros too."
 
 
 def _latency(profile: Profile | None) -> Cell:
