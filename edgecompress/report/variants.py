@@ -12,7 +12,6 @@ from edgecompress.profile import Profile
 from edgecompress.report.compare import Cell, Comparison, Row, format_latency, with_ratios
 from edgecompress.units import format_bytes
 
-
 # A ratio of instructions that is worth calling faster.
 _NOTICEABLE = 0.99
 
