@@ -132,6 +132,8 @@ def test_control_characters_from_files_stay_harmless(failing_inspect, capsys):
         (["run", "cortex-m4", "m"], "--input"),
         (["run", "cortex-m4", "m", "--input", "-", "--input", "-", "--output", "o"], "2 times"),
         (["run", "cortex-m4", "m", "--input", "/no/such/input", "--output", "o"], "/no/such/input"),
+        (["measure", "cortex-m4", "m", "-o", "./m"], "the model itself"),
+        (["run", "cortex-m4", "m", "--input", "i", "--output", "./m"], "the model itself"),
         (["compare"], "at least one profile"),
         (["compare", "/no/such/profile"], "/no/such/profile"),
         (["--no-such-option"], "--no-such-option"),
@@ -228,6 +230,14 @@ def test_library_chatter_is_left_out_and_trouble_is_not():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr == "a warning of ours\nreal trouble\nerror: it went so\n"
     assert done.returncode == 2
+
+
+def test_run_without_a_standard_input_says_so():
+    """A process started without stdin is told so when it asks for it."""
+    command = 'exec "$0" -m edgecompress run cortex-m4 m --input - --output o <&-'
+    done = subprocess.run(["/bin/sh", "-c", command, sys.executable], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --input -: there is no standard input\nhint: ")
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])

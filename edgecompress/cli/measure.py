@@ -13,6 +13,7 @@ from edgecompress.cli.options import (
     any_engine_option,
     optional_model_argument,
     port_option,
+    require_other_file,
     require_port,
     target_argument,
     toolchain_option,
@@ -62,6 +63,8 @@ def command(
     from edgecompress.profile import profile_text, write_profile
 
     require_port(target, port)
+    if output is not None:
+        require_other_file(output, model)
     profile = measure(
         target,
         model,

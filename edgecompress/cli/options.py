@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
-from edgecompress.errors import TargetError, UserError
+from edgecompress.errors import OutputError, TargetError, UserError
 
 _LATER = ("android", "adb:", "ssh:")
 """Targets that the words of the toolkit already name, and that this version cannot reach."""
@@ -29,6 +30,16 @@ def require_port(target: str, port: str | None) -> None:
     """
     if target == "serial:" and port is None:
         raise TargetError("serial: is any board on a port, and no --port was named", hint="add --port, for example --port /dev/ttyACM0")
+
+
+def require_other_file(output: str, model: Path | None) -> None:
+    """A result does not take the place of the model that it is about.
+
+    Raises:
+        OutputError: `output` is the model's file.
+    """
+    if output != "-" and model is not None and os.path.realpath(output) == os.path.realpath(model):
+        raise OutputError(f"{output} is the model itself, which the result would replace", hint="name another file")
 
 
 def read_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

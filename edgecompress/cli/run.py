@@ -12,6 +12,7 @@ from edgecompress.cli.options import (
     any_engine_option,
     optional_model_argument,
     port_option,
+    require_other_file,
     require_port,
     target_argument,
     toolchain_option,
@@ -50,6 +51,8 @@ def command(
     from edgecompress.pipeline import run
 
     require_port(target, port)
+    for name in outputs:
+        require_other_file(name, model)
     for option, names in (("--input", inputs), ("--output", outputs)):
         if names.count("-") > 1:
             raise UserError(f"{option} - was given {names.count('-')} times; a stream carries one tensor", hint="give files for the others")
@@ -62,6 +65,9 @@ def _read(name: str) -> bytes:
     """The bytes of one input file, or of stdin."""
     try:
         if name == "-":
+            # A process can be started without standard input; Python then has None there.
+            if sys.stdin is None:
+                raise UserError("--input -: there is no standard input", hint="give the path of a file with the raw bytes of one input")
             data = sys.stdin.buffer.read(_MAX_INPUT_BYTES + 1)
         else:
             with Path(name).open("rb") as file:

@@ -7,8 +7,11 @@ A trace is `{tensor index: array}` for all activations of one inference. TensorF
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
-from typing import Any
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +34,9 @@ NUMPY_TYPES: dict[DType, type[np.generic]] = {
 
 # Interpreter bookkeeping per tensor and op, far above what the 64-bit host build takes (about 200 bytes each).
 _ARENA_SLACK_BYTES = 256 * 1024
+
+_REFUSED_HINT = "convert the model to full int8, without that op: edgecompress inspect shows the ops"
+_FAILED_HINT = "give inputs that the model can take (--data); edgecompress inspect shows its ops"
 
 
 def tflm_available() -> bool:
@@ -77,14 +83,14 @@ class TflmHost:
 
         self._graph = graph
         arena_bytes = sum(t.bytes + 16 for t in graph.tensors) + _ARENA_SLACK_BYTES + 1024 * len(graph.ops)
-        try:
-            self._interpreter: Any = runtime.Interpreter.from_bytes(
-                model, arena_size=arena_bytes, intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors
-            )
-        except (RuntimeError, ValueError) as e:
-            raise ModelError(
-                f"{graph.name}: TensorFlow Lite Micro refuses this model: {_first_line(e)}", hint="edgecompress inspect shows its ops"
-            ) from e
+        with _held_stderr() as said:
+            try:
+                self._interpreter: Any = runtime.Interpreter.from_bytes(
+                    model, arena_size=arena_bytes, intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors
+                )
+            except (RuntimeError, ValueError) as e:
+                reason = "; ".join(_lines(said)) or _first_line(e)
+                raise ModelError(f"{graph.name}: TensorFlow Lite Micro refuses this model: {reason}", hint=_REFUSED_HINT) from e
 
     def run(self, inputs: Sequence[bytes]) -> list[bytes]:
         """One inference, raw bytes in and out."""
@@ -102,7 +108,7 @@ class TflmHost:
         try:
             self._interpreter.invoke()
         except RuntimeError as e:
-            raise ModelError(f"{self._graph.name}: TensorFlow Lite Micro failed: {_first_line(e)}") from e
+            raise ModelError(f"{self._graph.name}: TensorFlow Lite Micro failed: {_first_line(e)}", hint=_FAILED_HINT) from e
 
 
 class LiteRtReference:
@@ -141,7 +147,10 @@ class LiteRtReference:
         details = self._interpreter.get_input_details()
         for detail, array in zip(details, as_arrays(self._graph, inputs), strict=True):
             self._interpreter.set_tensor(detail["index"], array)
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as e:
+            raise ModelError(f"{self._graph.name}: LiteRT failed: {_first_line(e)}", hint=_FAILED_HINT) from e
 
 
 def _activations(graph: Graph) -> list[int]:
@@ -151,3 +160,25 @@ def _activations(graph: Graph) -> list[int]:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def _held_stderr() -> Iterator[IO[bytes]]:
+    """What C code writes to file descriptor 2 goes to the file that is given: the interpreter tells its reasons only there."""
+    with tempfile.TemporaryFile() as held:
+        try:
+            real = os.dup(2)
+        except OSError:
+            yield held  # there is no descriptor 2
+            return
+        os.dup2(held.fileno(), 2)
+        try:
+            yield held
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
+
+
+def _lines(held: IO[bytes]) -> list[str]:
+    held.seek(0)
+    return [line.strip() for line in held.read().decode("utf-8", "replace").splitlines() if line.strip()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import select
 import time
 from collections import deque
@@ -18,6 +19,7 @@ READ_BYTES = 4096
 POLL_S = 0.002
 # What error messages quote of the bytes that came last.
 TAIL_BYTES = 80
+_SOCKET = re.compile(r"socket://(\[[^\]]+\]|[^:/?#\[\]]+):\d{1,5}([/?].*)?$")
 
 
 class Link:
@@ -91,6 +93,8 @@ def open_link(url: str, *, baud: int, write_timeout_s: float) -> Link:
     """
     import serial
 
+    if url.startswith("socket://") and not _SOCKET.match(url):
+        raise DeviceError(f"{url} names no host and port", hint="write socket://HOST:PORT, for example socket://localhost:4000")
     try:
         port = serial.serial_for_url(url, baudrate=baud, timeout=0, write_timeout=write_timeout_s, exclusive=True)
     except ValueError as e:

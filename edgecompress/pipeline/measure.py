@@ -10,16 +10,17 @@ from pathlib import Path
 from edgecompress import __version__
 from edgecompress.artifact import Engine, Firmware, ModelInfo
 from edgecompress.device import DeviceModel
-from edgecompress.errors import MismatchError
+from edgecompress.errors import MismatchError, ModelError
 from edgecompress.numerics.lcg import lcg_inputs
 from edgecompress.pipeline.firmware import LOCAL, OpenedTarget, check_host_engine, open_target, require_model
-from edgecompress.pipeline.reference import check_parity
+from edgecompress.pipeline.reference import Runner, check_parity
 from edgecompress.pipeline.sources import LoadedModel, is_firmware, load_model
 from edgecompress.profile import (
     Accuracy,
     Limits,
     Measurement,
     Memory,
+    Parity,
     PlanEntry,
     Profile,
     ProfiledModel,
@@ -91,7 +92,7 @@ def _measure_host(model: LoadedModel, engine: Engine | None, runs: int | None, w
     sizes = [graph.tensor(i).bytes for i in graph.inputs]
     with open_host(model.data) as host:
         measured = host.measure(lcg_inputs(1, sizes), runs=runs or RUNS_TIMED, warmup=WARMUP_TIMED if warmup is None else warmup)
-        parity = check_parity(host.run, model, _parity_samples(sizes, parity_inputs))
+        parity = _host_parity(host.run, model, _parity_samples(sizes, parity_inputs))
     return Profile(
         target=LOCAL,
         model=ProfiledModel(name=graph.name, sha256=graph.sha256, macs=graph.macs, parameters=graph.parameters),
@@ -102,6 +103,14 @@ def _measure_host(model: LoadedModel, engine: Engine | None, runs: int | None, w
         parity=parity,
         environment=_environment(measured),
     )
+
+
+def _host_parity(run: Runner, model: LoadedModel, samples: Sequence[Sequence[bytes]]) -> Parity | None:
+    """LiteRT against the reference kernels; None for a model that only LiteRT takes, such as float16 or dynamic range."""
+    try:
+        return check_parity(run, model, samples)
+    except ModelError:
+        return None
 
 
 def _measure_device(

@@ -238,6 +238,14 @@ def test_what_is_no_port_is_refused(url: str) -> None:
         open_serial(url, baud=115200)
 
 
+@pytest.mark.parametrize("url", ["socket://localhost", "socket://:4000", "socket://localhost:port"])
+def test_a_socket_without_host_or_port_says_how_one_is_written(url: str) -> None:
+    """The error shows the form of the URL, not what a library stumbled over."""
+    with pytest.raises(DeviceError, match="names no host and port") as caught:
+        open_serial(url, baud=115200)
+    assert "socket://localhost:4000" in caught.value.hint
+
+
 def test_a_busy_port_is_named() -> None:
     """A port that another program holds is a DeviceError that says so."""
     import serial

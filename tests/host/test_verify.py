@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from sample_models import tiny_classifier
+from sample_models import float_and_half, tiny_classifier
 from tflite_builder import ModelBuilder
 
 from edgecompress.convert import read_tflite
 from edgecompress.device.interpreters import LiteRtReference, TflmHost
+from edgecompress.errors import ModelError
 from edgecompress.numerics.lcg import lcg_inputs
+from edgecompress.pipeline.measure import measure
 from edgecompress.pipeline.reference import check_parity, compare_bytes
 from edgecompress.pipeline.sources import LoadedModel
 from edgecompress.pipeline.verify import Status, first_difference, known_cause, verify_loaded
@@ -142,3 +144,36 @@ def test_a_wrong_kernel_is_found_by_its_op(monkeypatch):
     assert rung.status is Status.DIFFERS
     assert rung.first_op.startswith(f"op {broken} CONV_2D")
     assert not report.ok
+
+
+def test_a_refusal_of_tflm_says_why_and_nothing_else(capfd):
+    """The interpreter's own reason is in the error, and not loose on stderr."""
+    model = _loaded(float_and_half())
+    with pytest.raises(ModelError, match=r"refuses this model: .*DEQUANTIZE") as caught:
+        TflmHost(model.data, model.graph)
+    assert "int8" in caught.value.hint
+    assert capfd.readouterr().err == ""
+
+
+def test_what_only_litert_takes_is_measured_without_parity(tmp_path):
+    """A float16 model runs on this computer; there are no reference bytes to compare it with."""
+    path = tmp_path / "half.tflite"
+    path.write_bytes(float_and_half())
+    profile = measure("local", path, runs=2, warmup=0)
+    assert profile.latency.runs == 2
+    assert profile.parity is None
+
+
+def test_inputs_that_a_model_cannot_take_are_no_bug():
+    """An index outside of a table stops LiteRT; that is the inputs' fault, and said so."""
+    builder = ModelBuilder()
+    table = builder.tensor([4, 2], "int8", scale=1.0, zero_point=0, data=np.zeros((4, 2), np.int8))
+    x = builder.tensor([3], "int32", name="x")
+    y = builder.tensor([3, 2], "int8", scale=1.0, zero_point=0, name="y")
+    builder.op("GATHER", [table, x], [y])
+    builder.inputs(x)
+    builder.outputs(y)
+    model = _loaded(builder.build())
+    with pytest.raises(ModelError, match=r"LiteRT failed: .*index out of bounds") as caught:
+        LiteRtReference(model.data, model.graph).run([np.array([0, 1, 99], np.int32).tobytes()])
+    assert "--data" in caught.value.hint
