@@ -8,8 +8,8 @@ Nothing is imported until a name is used, so `import edgecompress` costs nothing
 
 Example:
     >>> import edgecompress
-    >>> profile = edgecompress.measure("cortex-m4", Path("digits.tflite"))  # doctest: +SKIP
-    >>> edgecompress.write_profile(profile, Path("profile.json"))  # doctest: +SKIP
+    >>> profile = edgecompress.measure("cortex-m4", Path("digits.tflite"))
+    >>> edgecompress.write_profile(profile, Path("profile.json"))
 """
 
 from __future__ import annotations

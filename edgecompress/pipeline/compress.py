@@ -63,7 +63,8 @@ def compress(
         OutputError: the folder cannot be written; known before any training.
 
     Example:
-        >>> compress(Path("kws.keras"), data="data.py:load", output=Path("kws"))  # doctest: +SKIP
+        >>> edgecompress.compress(Path("digits.keras"), data="data.py:load", output=Path("out")).model
+        PosixPath('out/model.tflite')
     """
     steps = _with_allowed(DEFAULT_RECIPE if recipe is None else read_recipe(recipe), allow_float)
     check_writable(output)

@@ -79,7 +79,8 @@ def demo(output: Path, *, progress: Progress = silent) -> DemoResult:
         MismatchError: the generated C does not give the bytes of TensorFlow Lite Micro.
 
     Example:
-        >>> demo(Path("edgecompress-demo")).variants[2].accuracy  # doctest: +SKIP
+        >>> edgecompress.demo(Path("edgecompress-demo")).summary  # doctest: +SKIP
+        PosixPath('edgecompress-demo/summary.json')
     """
     check_writable(output)
     from edgecompress.compress import Data

@@ -38,7 +38,8 @@ def generate(model: Path, *, engine: Engine = Engine.AOT, output: Path, name: st
         OutputError: the folder cannot be written.
 
     Example:
-        >>> generate(Path("digits.tflite"), engine=Engine.AOT, output=Path("src"))  # doctest: +SKIP
+        >>> edgecompress.generate(Path("digits.tflite"), output=Path("src"))[0]
+        PosixPath('src/digits.h')
     """
     sources = generate_sources(load_model(model, name=name), engine, name=name, keep_input=keep_input)
     files = dict(sources.files)
@@ -82,7 +83,8 @@ def build(
         ToolError: the compiler failed or is missing.
 
     Example:
-        >>> build("cortex-m4", Path("digits.tflite")).sizes.flash_bytes  # doctest: +SKIP
+        >>> edgecompress.build("cortex-m4", Path("digits.tflite")).elf
+        PosixPath('build/cortex-m4/digits/firmware.elf')
     """
     device = load_target(target)
     loaded = load_model(model, name=name)
@@ -127,7 +129,8 @@ def run(
         DeviceError: the device is absent, silent or faulted.
 
     Example:
-        >>> run("cortex-m4", Path("digits.tflite"), inputs=[bytes(64)])  # doctest: +SKIP
+        >>> len(edgecompress.run("cortex-m4", Path("digits.tflite"), inputs=[bytes(64)])[0])
+        10
     """
     if target == LOCAL:
         from edgecompress.device import open_host

@@ -33,7 +33,8 @@ def inspect(model: Path) -> Inspection:
         ModelError: the file is missing, damaged or not a .tflite.
 
     Example:
-        >>> inspect(Path("digits.tflite")).graph.macs  # doctest: +SKIP
+        >>> edgecompress.inspect(Path("digits.tflite")).graph.ops[0].kind
+        'CONV_2D'
     """
     from edgecompress.codegen import generate_aot
 

@@ -112,7 +112,8 @@ def verify(
         ModelError, DataError: the input is wrong.
 
     Example:
-        >>> verify(Path("digits.tflite"), data="digits").ok  # doctest: +SKIP
+        >>> edgecompress.verify(Path("digits.tflite"), data="digits", inputs=4).ok
+        True
     """
     loaded = load_model(model)
     samples = load_samples(loaded.graph, data, inputs)

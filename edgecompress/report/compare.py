@@ -76,7 +76,9 @@ def compare(profiles: Sequence[tuple[str, Profile]]) -> Comparison:
         UserError: there is no profile.
 
     Example:
-        >>> compare([("int8", read_profile(Path("int8.json"))), ("pruned", read_profile(Path("pruned.json")))])  # doctest: +SKIP
+        >>> profile = edgecompress.measure("cortex-m4", Path("digits.tflite"))
+        >>> edgecompress.compare([("before", profile), ("after", profile)]).names
+        ('before', 'after')
     """
     if not profiles:
         raise UserError(
