@@ -93,7 +93,11 @@ def staging(folder: Path) -> Iterator[Path]:
         OutputError: the folder cannot be written.
     """
     with working_in(folder) as work:
-        yield work
+        try:
+            yield work
+        except OutputError as e:
+            # The temporary place means nothing to who reads the message.
+            raise OutputError(e.message.replace(str(work), str(folder)), hint=e.hint) from e
         publish(work, folder, sorted(path.relative_to(work) for path in work.rglob("*") if not path.is_dir()))
 
 

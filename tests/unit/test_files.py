@@ -150,6 +150,16 @@ def test_nothing_of_a_failed_stage_stays(tmp_path):
     assert names(tmp_path) == []
 
 
+def test_a_staged_file_that_cannot_be_written_is_named_by_its_final_place(tmp_path):
+    """The error does not speak of the temporary folder."""
+    out = tmp_path / "out"
+    with pytest.raises(OutputError) as caught, staging(out) as folder:
+        (folder / "one").write_text("in the way")
+        write_text(folder / "one" / "two.c", "2")
+    assert caught.value.message.startswith(f"{out / 'one' / 'two.c'}: cannot be written")
+    assert names(tmp_path) == []
+
+
 def test_a_folder_in_the_way_of_a_staged_file_stops_all_of_them(tmp_path):
     """What cannot be replaced is found before the first file moves."""
     (tmp_path / "two").mkdir()
