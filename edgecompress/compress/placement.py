@@ -79,7 +79,8 @@ class _Placement:
         """Give each float output of a call its group; inputs have theirs already."""
         match part.role:
             case Role.SAME:
-                self._inherit(call, rounded=False)
+                # The converter carries a range through one output; through several (SPLIT, UNPACK) it does so in some runs only.
+                self._inherit(call, rounded=len(call.outputs) > 1)
             case Role.SAME_ROUNDED:
                 self._inherit(call, rounded=True)
             case Role.JOIN:

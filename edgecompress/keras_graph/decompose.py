@@ -151,6 +151,21 @@ def split_hard_sigmoids(network: Network) -> None:
         call.args, call.kwargs = (scaled,), {}
 
 
+def split_scaled_sums(network: Network) -> None:
+    """InceptionResNetV2's own layer, a + scale * b, becomes a Rescaling, which folds, and an Add."""
+    for call in list(network.calls):
+        kind = call.operator.kind
+        if kind.__name__ == "CustomScaleLayer" and kind.__module__.startswith("keras.") and len(call.inputs) == 2:
+            left, right = call.inputs
+            name = network.free_name(f"{call.operator.name}_scale")
+            config = {"name": name, "scale": (call.operator.config or {})["scale"], "offset": 0.0}
+            scaled = Value(right.shape, right.dtype)
+            network.insert_before(call, Call(Operator(name, keras.layers.Rescaling, config, weights=[]), (right,), {}, [scaled]))
+            name = call.operator.name
+            call.operator = Operator(name, keras.layers.Add, {"name": name}, weights=[])
+            call.args, call.kwargs = ([left, scaled],), {}
+
+
 def multiply_instead_of_square(network: Network) -> None:
     """keras.ops.square(x) becomes x * x, which has an integer operator."""
     for call in network.calls:

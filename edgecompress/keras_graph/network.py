@@ -84,8 +84,8 @@ class Stack:
     """`keras.ops.stack`."""
 
 
-class Split:
-    """`keras.ops.split`."""
+class GetItem:
+    """`tensor[...]`."""
 
 
 @dataclass(eq=False)

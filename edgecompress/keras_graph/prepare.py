@@ -12,6 +12,7 @@ from edgecompress.keras_graph.decompose import (
     split_averages,
     split_hard_sigmoids,
     split_many_inputs,
+    split_scaled_sums,
     split_separable,
 )
 from edgecompress.keras_graph.fold import fold_affine
@@ -59,6 +60,7 @@ def prepare_network(model: Any) -> Network:  # noqa: ANN401
     split_separable(network)
     split_activations(network)
     split_averages(network)
+    split_scaled_sums(network)
     split_hard_sigmoids(network)
     split_many_inputs(network)
     multiply_instead_of_square(network)

@@ -8,6 +8,7 @@ zero, so the first step has no state's share.
     GRU    h' = n + z * (h - n)            n = act(x_n + r * h_n)
 """
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgecompress.keras_graph.network import Array, Call, Network, Operator, Split, Stack, Unstack, Value
+from edgecompress.keras_graph.network import Array, Call, GetItem, Network, Operator, Stack, Unstack, Value
 
 _RECURRENT = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
 
@@ -76,9 +77,14 @@ class _Writer:
         return self.add_call(operator, (source,), [source.shape])[0]
 
     def split(self, source: Value, parts: int) -> list[Value]:
-        operator = self.layer("split", lambda name: Operator(name, Split, None, function=keras.ops.split))
-        shape = (*source.shape[:-1], source.channels // parts)
-        return self.add_call(operator, (source, parts), [shape] * parts, axis=-1)
+        """Slices, not a SPLIT: an operator of several outputs that follows another one (UNPACK) stays float in some conversions."""
+        width = source.channels // parts
+        values = []
+        for part in range(parts):
+            index = (slice(None), slice(part * width, (part + 1) * width))
+            reader = self.layer(f"gate_{part}", lambda name: Operator(name, GetItem, None, function=operator.getitem))
+            values += self.add_call(reader, (source, index), [(None, width)])
+        return values
 
     def unstack(self, source: Value) -> list[Value]:
         operator = self.layer("unstack", lambda name: Operator(name, Unstack, None, function=keras.ops.unstack))

@@ -69,6 +69,7 @@ BODIES = {
     "dense_bn": lambda x: layers.Dense(3)(norm(layers.Dense(6, activation="relu")(layers.Flatten()(x)))),
     "bn_on_features": lambda x: layers.Dense(3)(layers.ReLU()(norm(layers.ReLU()(layers.Dense(6)(layers.Flatten()(x)))))),
     "rescaling_same": lambda x: conv(layers.Rescaling(1 / 127.5, offset=-1)(x)),
+    "rescaling_strided": lambda x: conv(layers.Rescaling(2.0, offset=3.0)(x), strides=2),
     "rescaling_zero_padding": lambda x: conv(layers.ZeroPadding2D(((0, 1), (2, 1)))(layers.Rescaling(2.0, offset=3.0)(x)), padding="valid"),
     "rescaling_per_channel": lambda x: conv(layers.Rescaling([1.0, 2.0, 3.0], offset=[0.5, 0.0, 0.1])(x)),
     "normalization": lambda x: conv(layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0])(x), padding="valid"),
@@ -190,6 +191,14 @@ def test_shared_layer_under_two_normalizations_is_not_folded():
 def test_value_with_two_readers_is_not_folded():
     """A normalization folds back only when nobody else reads the value before it."""
     model = model_of(lambda x: layers.Add()([y := conv(x), layers.ReLU()(norm(y))]))
+    assert difference(model, prepare(model)) < TOLERANCE
+
+
+def test_value_that_is_an_output_is_not_folded():
+    """A value that the model also gives out keeps its meaning."""
+    source = keras.Input(IMAGE)
+    x = conv(source)
+    model = shake(keras.Model(source, [x, norm(x)]))
     assert difference(model, prepare(model)) < TOLERANCE
 
 

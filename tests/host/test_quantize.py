@@ -113,7 +113,7 @@ ROWS = {
         ["CONV_2D", "MAX_POOL_2D", "CONCATENATION"],
     ),
     "concatenate with a sigmoid": (
-        lambda x: layers.Concatenate()([x, layers.Activation("sigmoid")(conv(x))]),
+        lambda x: layers.Concatenate()([layers.Activation("sigmoid")(conv(x)), x]),
         ["CONV_2D", "LOGISTIC", "QUANTIZE", "CONCATENATION"],
     ),
     "bilinear upsampling": (layers.UpSampling2D(2, interpolation="bilinear"), ["RESIZE_BILINEAR"]),
