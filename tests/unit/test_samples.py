@@ -69,3 +69,27 @@ def test_pickled_arrays_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="cannot be read"):
         load_samples(_graph(), str(tmp_path / "x.npy"), 2)
+
+
+@pytest.mark.parametrize("returned", ["(image, row)", "{'row': row, 'image': image}"])
+def test_a_data_function_feeds_every_input(tmp_path, returned):
+    """Several inputs come as a tuple in the model's order, or by name, and each has its own scale."""
+    (tmp_path / "data.py").write_text(
+        "import numpy as np\n"
+        "def load():\n"
+        "    image, row = np.full((3, 2, 2, 1), 0.5, 'float32'), np.full((3, 5), 2.0, 'float32')\n"
+        f"    return {{'calibration': {returned}}}\n"
+    )
+    image = Tensor(0, "image", (1, 2, 2, 1), DType.INT8, Quantization((1 / 16,), (-128,)))
+    row = Tensor(1, "row", (1, 5), DType.INT8, Quantization((1 / 4,), (0,)))
+    graph = Graph("toy", "00", 0, (image, row), (), (0, 1), (0,))
+    samples = load_samples(graph, f"{tmp_path / 'data.py'}:load", 2)
+    assert samples.inputs == ((bytes([(8 - 128) % 256] * 4), bytes([8] * 5)),) * 2
+
+
+def test_too_few_arrays_are_refused():
+    """One array does not feed a model of two inputs."""
+    one = _graph()
+    two = Graph("toy", "00", 0, one.tensors, (), (0, 0), (0,))
+    with pytest.raises(DataError, match="gives 1 arrays; toy has 2 inputs"):
+        load_samples(two, "digits", 2)
