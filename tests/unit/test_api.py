@@ -44,7 +44,7 @@ def test_every_command_is_a_function_too():
 def test_every_verb_shows_how_it_is_called(verb):
     """The docstring of each verb holds an example."""
     function = getattr(edgecompress, verb)
-    assert f"{function.__name__}(" in function.__doc__
+    assert f"edgecompress.{verb}(" in function.__doc__
 
 
 def test_an_unknown_name_is_an_attribute_error():
