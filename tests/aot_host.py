@@ -34,6 +34,8 @@ WARNINGS = (
     *("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow"),
     *("-Wcast-align", "-Wundef", "-Wvla", "-Wstrict-prototypes"),
 )
+# The DSP loops of ec_dot_dsp.h, with their instructions in plain C.
+DSP_IN_C = ("-D__ARM_FEATURE_DSP=1", "-D__ARM_FEATURE_UNALIGNED=1", f"-I{Path(__file__).parent / 'acle'}")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 RUN_TIMEOUT_S = 120
 
@@ -100,7 +102,7 @@ def _raw(value: NDArray[Any], spec: TensorSpec) -> bytes:
     return np.ascontiguousarray(value).tobytes()
 
 
-def compile_models(models: Sequence[GeneratedModel], folder: Path) -> HostProgram:
+def compile_models(models: Sequence[GeneratedModel], folder: Path, *, kernel_flags: tuple[str, ...] = ()) -> HostProgram:
     """One program of all `models` in `folder`. Their names must differ; warnings are errors."""
     folder.mkdir(parents=True, exist_ok=True)
     for model in models:
@@ -112,13 +114,14 @@ def compile_models(models: Sequence[GeneratedModel], folder: Path) -> HostProgra
     sources = [folder / "main.c", *sorted(folder / name for model in models for name in model.files if name.endswith(".c"))]
     executable = folder / "models"
     # Generated sources hold megabytes of numbers, no loops: they need no optimizer.
-    _compile([*map(str, sources), *(str(_kernel_object(k)) for k in kernels), f"-I{folder}", "-O0", "-o", str(executable)])
+    _compile([*map(str, sources), *(str(_kernel_object(k, kernel_flags)) for k in kernels), f"-I{folder}", "-O0", "-o", str(executable)])
     return HostProgram(executable, tuple(models))
 
 
-def compile_tflites(files: Sequence[bytes], folder: Path, *, keep_input: bool = False) -> HostProgram:
+def compile_tflites(files: Sequence[bytes], folder: Path, *, keep_input: bool = False, kernel_flags: tuple[str, ...] = ()) -> HostProgram:
     """Read, generate and compile .tflite files; they are named m0, m1, ..."""
-    return compile_models([generate_aot(read_tflite(data, name=f"m{n}"), keep_input=keep_input) for n, data in enumerate(files)], folder)
+    models = [generate_aot(read_tflite(data, name=f"m{n}"), keep_input=keep_input) for n, data in enumerate(files)]
+    return compile_models(models, folder, kernel_flags=kernel_flags)
 
 
 @cache
@@ -129,10 +132,10 @@ def _object_folder() -> Path:
 
 
 @cache
-def _kernel_object(kernel: str) -> Path:
+def _kernel_object(kernel: str, flags: tuple[str, ...]) -> Path:
     """A kernel compiled with every warning and sanitizer; once a session."""
-    target = _object_folder() / (kernel.replace("/", "_") + ".o")
-    _compile(["-c", str(FIRMWARE / kernel), "-o", str(target)])
+    target = _object_folder() / f"{kernel.replace('/', '_')}{len(flags)}.o"
+    _compile([*flags, "-c", str(FIRMWARE / kernel), "-o", str(target)])
     return target
 
 

@@ -42,14 +42,20 @@ _COMMON = (
 # zig's -O0 turns a sanitizer on.
 _ZIG_ONLY = ("-fno-sanitize=undefined",)
 
-# Measured on the portable kernels, Cortex-M4, millions of instructions (ResNet8 / DS-CNN / autoencoder) and bytes of ResNet8's code:
-#   zig  -Os 52.4 / 15.4 / 0.95, 4,720    -O2 51.7 / 15.5 / 1.25, 8,644    -Xclang -O3 50.9 / 14.9 / 1.22, 9,240
-#   gcc  -Os 83.5 / 21.9 / 1.35, 3,916    -O2 78.1 / 20.9 / 0.89, 4,740    -O3 65.8 / 17.7 / 0.87, 5,748
-# clang vectorises for MVE at -Os as well. (zig's -O3 is clang's -O2; only -Xclang -O3 is the real one.)
+# Measured, millions of instructions (ResNet8 / DS-CNN / autoencoder) and bytes of ResNet8's code:
+#                       Cortex-M4, M7, M33            Cortex-M3                     Cortex-M0+                    Cortex-M55
+#   zig  -Os            32.1 / 11.6 / 0.63, 4,968     45.5 / 13.9 / 0.95, 4,500     78.9 / 24.2 / 1.61, 4,896     15.4 / 6.7 / 0.25, 4,472
+#        -O2            34.8 / 12.4 / 0.67, 7,140     46.2 / 14.2 / 0.96, 6,520     79.4 / 24.4 / 1.62, 6,820     15.8 / 6.9 / 0.26, 5,824
+#        -Xclang -O3    34.0 / 11.8 / 0.65, 8,064                                   79.0 / 23.9 / 1.61, 7,820     39.2 / 12.2 / 0.79, 5,808
+#   gcc  -Os            36.1 / 12.9 / 0.70, 4,444     46.2 / 14.7 / 0.95, 4,012    107.7 / 31.5 / 2.24, 4,812     37.5 / 13.6 / 0.73, 4,624
+#        -O2            36.8 / 13.7 / 0.72, 5,044     43.8 / 14.3 / 0.88, 4,584     82.8 / 25.9 / 1.64, 5,768     38.4 / 13.5 / 0.72, 5,340
+#        -O3            36.7 / 13.3 / 0.71, 6,648     42.8 / 13.6 / 0.87, 5,916     82.6 / 25.9 / 1.64, 7,284
+# clang vectorises for MVE at -Os and -O2, gcc does not; so gcc takes the DSP loops on a Cortex-M55. (zig's -O3 is clang's -O2; only
+# -Xclang -O3 is the real one.)
 _SPEED = {
     Toolchain.ZIG: {Speed.KERNEL: ("-Os",), Speed.SMALL: ("-Os",), Speed.RUNTIME: ("-Os", "-fno-builtin")},
     Toolchain.GCC: {
-        Speed.KERNEL: ("-O3",),
+        Speed.KERNEL: ("-O2",),
         Speed.SMALL: ("-Os",),
         Speed.RUNTIME: ("-Os", "-fno-builtin", "-fno-tree-loop-distribute-patterns"),
     },

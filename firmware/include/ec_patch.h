@@ -1,11 +1,9 @@
 /* The part of a filter's receptive field that lies inside the input, as runs of contiguous bytes: what convolutions sum over.
- * Padded taps are clipped away once per output pixel, so the loops over weights test nothing.
- *
- * The innermost loops are functions of their own, and rolled: inlined or unrolled by the compiler they compete for thirteen registers with
- * all the loops around them and lose (a Cortex-M4 then takes 4 to 6 instructions a product instead of 13 for four). */
+ * Padded taps are clipped away once per output pixel, so the loops over weights test nothing. */
 #ifndef EC_PATCH_H
 #define EC_PATCH_H
 
+#include "ec_dot.h"
 #include "ec_types.h"
 
 #ifdef __cplusplus
@@ -38,36 +36,7 @@ typedef struct {
     int32_t run;                          /* contiguous elements in a tap */
 } ec_patch;
 
-/* sum w * (in - zero_point) over n contiguous elements. */
-EC_OUT_OF_LINE int32_t ec_dot(const int8_t *in, const int8_t *w, int32_t n, int32_t zero_point)
-{
-    int32_t acc = 0;
-    EC_ROLLED
-    for (const int8_t *end = in + n; in != end;)
-        acc += *w++ * (*in++ - zero_point);
-    return acc;
-}
-
-/* acc[f] += the same for four filters f that lie `stride` elements apart: one load of the input serves four products. */
-EC_OUT_OF_LINE void ec_dot4(const int8_t *in, const int8_t *w, int32_t n, int32_t zero_point, int32_t stride, int32_t acc[4])
-{
-    int32_t acc0 = acc[0], acc1 = acc[1], acc2 = acc[2], acc3 = acc[3];
-    EC_ROLLED
-    for (const int8_t *end = in + n; in != end; w++) {
-        const int32_t x = *in++ - zero_point;
-        acc0 += w[0] * x;
-        acc1 += w[stride] * x;
-        acc2 += w[2 * stride] * x;
-        acc3 += w[3 * stride] * x;
-    }
-    acc[0] = acc0;
-    acc[1] = acc1;
-    acc[2] = acc2;
-    acc[3] = acc3;
-}
-
-/* acc[f] = sum weight * (in - zero_point) over the patch, for `filters` (4 or 1) filters that lie `filter_stride` elements apart.
- * |weight * (in - zero_point)| <= 2^15, so 2^16 - 1 products stay within int32. */
+/* acc[f] = sum weight * (in - zero_point) over the patch, for `filters` (4 or 1) filters that lie `filter_stride` elements apart. */
 static inline void ec_patch_dot(
         const ec_patch *patch, const int8_t *weights, int32_t filters, int32_t filter_stride, int32_t zero_point, int32_t acc[4])
 {

@@ -13,7 +13,10 @@
 #include "ec_types.h"
 
 #ifdef __cplusplus
+#define EC_NORETURN [[noreturn]]
 extern "C" {
+#else
+#define EC_NORETURN _Noreturn
 #endif
 
 /* ---- the board implements ---- */
@@ -42,7 +45,7 @@ uint32_t ec_port_clock_hz(void);
 /* ---- the application implements ---- */
 
 /* Runs for ever. Main stack, privileged, interrupts off. */
-_Noreturn void ec_app_main(void);
+EC_NORETURN void ec_app_main(void);
 
 /* What the core knew when it stopped. */
 typedef struct {
@@ -53,7 +56,7 @@ typedef struct {
 } ec_fault;
 
 /* The last call of a dying program, from the fault handler. */
-_Noreturn void ec_app_fault(const ec_fault *fault);
+EC_NORETURN void ec_app_fault(const ec_fault *fault);
 
 /* ---- the build provides ---- */
 

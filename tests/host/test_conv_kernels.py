@@ -1,4 +1,4 @@
-"""Convolutions and dense layers: TensorFlow Lite Micro, the numpy oracle and the generated C give the same bytes."""
+"""Convolutions and dense layers: TensorFlow Lite Micro, numpy and generated C, with plain and with DSP loops, give the same bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from edgecompress.convert import read_tflite
 from edgecompress.numerics.reference import run_reference
-from tests.aot_host import compile_tflites
+from tests.aot_host import DSP_IN_C, compile_tflites
 from tests.conv_families import conv2d, depthwise, fully_connected, transpose_conv
 from tests.op_cases import Family, OpCases
 from tests.tflite_builder import run_tflm
@@ -23,12 +23,15 @@ FAMILIES = [(conv2d, 160), (depthwise, 160), (transpose_conv, 80), (fully_connec
 def test_same_bytes_everywhere(family: Family, count: int, tmp_path: Path) -> None:
     """Random shapes, strides, paddings, dilations, groups and scales: not one byte differs between the three."""
     built = [OpCases(seed).grow(family, count // 4).build() for seed in range(4)]
-    program = compile_tflites([data for data, _ in built], tmp_path)
-    generated = program.run_all([(n, values) for n, (_, values) in enumerate(built)])
+    jobs = [(n, values) for n, (_, values) in enumerate(built)]
+    files = [data for data, _ in built]
+    plain = compile_tflites(files, tmp_path / "plain").run_all(jobs)
+    dsp = compile_tflites(files, tmp_path / "dsp", kernel_flags=DSP_IN_C).run_all(jobs)
     for n, (data, values) in enumerate(built):
         graph = read_tflite(data, name=f"m{n}")
         oracle = run_reference(graph, values)
-        for op, truth, ours in zip(graph.ops, run_tflm(data, values), generated[n], strict=True):
+        for op, truth, ours, ours_dsp in zip(graph.ops, run_tflm(data, values), plain[n], dsp[n], strict=True):
             what = f"model {n}, op {op.index}: {op.options}, {[graph.tensor(i) for i in (*op.inputs, *op.outputs) if i >= 0]}"
             np.testing.assert_array_equal(oracle[op.outputs[0]], truth, f"numpy, {what}")
             np.testing.assert_array_equal(ours, truth, f"generated C, {what}")
+            np.testing.assert_array_equal(ours_dsp, truth, f"generated C with DSP loops, {what}")

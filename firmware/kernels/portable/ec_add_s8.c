@@ -1,5 +1,5 @@
 /* ADD and SUB of tensors of one shape, int8, portable C.
- * This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+ * This plain loop defines what is correct. */
 #include "ec_add_row.h"
 
 void ec_add_s8(const ec_add_params *p, const int8_t *a, const int8_t *b, int32_t count, int8_t *out)

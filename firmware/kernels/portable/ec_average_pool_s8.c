@@ -1,6 +1,6 @@
 /* AVERAGE_POOL_2D, int8, portable C.
  *   out = clamp((sum of what the window sees) / (how many that are), halves away from zero)
- * This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+ * This plain loop defines what is correct. */
 #include "ec_pool.h"
 #include "ec_requantize.h"
 #include "ec_window.h"

@@ -1,5 +1,5 @@
 /* RELU and RELU6 that keep the quantization, int8, portable C.
- * This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+ * This plain loop defines what is correct. */
 #include "ec_activation.h"
 #include "ec_requantize.h"
 

@@ -1,6 +1,6 @@
 /* 2D convolution, int8, portable C.
  *   out[y][x][o] = clamp(zp_out + scale[o] * (bias[o] + sum w[o][ky][kx][c] * (in[y * s + ky * d - pad][x * s + kx * d - pad][c] - zp_in)))
- * This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+ * This plain loop defines what is correct. */
 #include "ec_conv.h"
 #include "ec_patch.h"
 #include "ec_requantize.h"

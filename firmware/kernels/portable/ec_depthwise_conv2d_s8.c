@@ -1,7 +1,6 @@
 /* Depthwise 2D convolution, int8, portable C.
  *   out[y][x][o] = clamp(zp_out + scale[o] * (bias[o] + sum w[ky][kx][o] * (in[y * s + ky * d - pad][x * s + kx * d - pad][o / m] - zp_in)))
- * with m = filters_per_group, the depth multiplier. This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit
- * for bit. */
+ * with m = filters_per_group, the depth multiplier. This plain loop defines what is correct. */
 #include "ec_conv.h"
 #include "ec_patch.h"
 #include "ec_requantize.h"

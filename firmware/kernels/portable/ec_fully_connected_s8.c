@@ -1,8 +1,8 @@
 /* Dense layer, int8, portable C.
  *   out[o] = clamp(zp_out + scale[o] * (bias[o] + sum (w[o][i] - zp_w) * (in[i] - zp_in)))
- * This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+ * This plain loop defines what is correct. */
 #include "ec_conv.h"
-#include "ec_patch.h"
+#include "ec_dot.h"
 #include "ec_requantize.h"
 
 /* sum zp_w * (in[i] - zp_in): what a zero point of the weights takes from every output of this input. */

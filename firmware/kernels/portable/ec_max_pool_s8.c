@@ -1,5 +1,5 @@
 /* MAX_POOL_2D, int8, portable C. Channels are the inner loop: they lie side by side.
- * This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+ * This plain loop defines what is correct. */
 #include "ec_pool.h"
 #include "ec_window.h"
 

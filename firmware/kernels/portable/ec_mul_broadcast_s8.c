@@ -1,5 +1,5 @@
 /* MUL of tensors that broadcast, int8, portable C.
- * This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+ * This plain loop defines what is correct. */
 #include "ec_mul_row.h"
 #include "ec_broadcast.h"
 

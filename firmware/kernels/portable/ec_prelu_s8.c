@@ -1,5 +1,5 @@
 /* PRELU, int8, portable C.
- * This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+ * This plain loop defines what is correct. */
 #include "ec_broadcast.h"
 #include "ec_elementwise.h"
 #include "ec_requantize.h"

@@ -1,5 +1,5 @@
 /* RESIZE_BILINEAR, int8, portable C.
- * This plain loop defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+ * This plain loop defines what is correct. */
 #include "ec_resize.h"
 
 #define UNIT 1024

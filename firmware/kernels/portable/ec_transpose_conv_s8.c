@@ -1,7 +1,7 @@
 /* Transposed 2D convolution, int8, portable C.
  *   out[y][x][o] = clamp(zp_out + scale[o] * (bias[o] + sum w[o][ky][kx][c] * (in[(y + pad - ky) / s][(x + pad - kx) / s][c] - zp_in)))
  * over the ky, kx that divide evenly and land inside the input. It gathers, so it needs no int32 image of the output. This plain loop
- * defines what is correct; the versions in dsp/ and mve/ match it bit for bit. */
+ * defines what is correct. */
 #include "ec_conv.h"
 #include "ec_patch.h"
 #include "ec_requantize.h"
