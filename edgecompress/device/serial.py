@@ -227,12 +227,17 @@ class SerialDevice:
         deadline = time.monotonic() + self._timeout_s
         patience = min(GREETING_S, self._timeout_s / GREETINGS)
         sequence = self._next_sequence()  # one for all, so that a late answer counts
+        rounds = 0
         while time.monotonic() < deadline:
             self._link.send(wire.END.encode("ascii"))
             self._unfinished += 1
             self._send(sequence, "info")
             answer = self._answer_to(sequence, patience, alone=False, greeting=True)
+            rounds += 1
             if answer is not None and wire.refusal(answer.body) is None:
+                # Commands that someone else sent before were finished among ours, so they were counted too. The device works in order: what may
+                # still be unfinished is all of ours but the first end of a command.
+                self._unfinished = 2 * rounds - 1
                 return wire.parse_info(answer.body)
         where = f"{self._link.url}: sent 'ec info' for {self._timeout_s:g} s;"
         if self._link.received_bytes == 0:

@@ -24,7 +24,8 @@ from edgecompress.errors import DeviceError, LinkError, TargetError, ToolError
 from edgecompress.target import load_target
 
 pytestmark = pytest.mark.skipif(
-    shutil.which("qemu-system-arm") is None, reason="needs qemu-system-arm: apt-get install qemu-system-arm (.ci/packages.txt, group serial)"
+    shutil.which("qemu-system-arm") is None,
+    reason="needs qemu-system-arm: apt-get install qemu-system-arm (.ci/packages.txt, group serial)",
 )
 
 AN386, AN500, AN547 = "qemu-mps2-an386", "qemu-mps2-an500", "qemu-mps3-an547"

@@ -137,6 +137,12 @@ def test_half_a_command_of_somebody_else_does_no_harm() -> None:
         assert serial.run([DATA]) == [PLUS_ONE]
 
 
+def test_commands_of_somebody_else_that_finish_late_do_no_harm() -> None:
+    """A dozen old commands end among our greetings; their m-readys are not taken for the ends of ours."""
+    with SimulatedDevice(faults=Faults(half_a_command=b"old%" * 12, delay_s=0.01)) as device, connect(device) as serial:
+        assert serial.run([DATA]) == [PLUS_ONE]
+
+
 def test_a_slow_device_is_waited_for() -> None:
     """Answers that take their time, within the timeout, are no error."""
     with SimulatedDevice(faults=Faults(delay_s=0.03)) as device, connect(device) as serial:
