@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import keras
 
+from edgecompress.compress.layers import is_inside, require_layers, walk_layers
 from edgecompress.errors import RecipeError
 
 _KERNELS: tuple[tuple[tuple[type, ...], tuple[str, ...]], ...] = (
@@ -63,15 +63,11 @@ def find_kernels(model: keras.Model, exclude: Sequence[str] = ()) -> list[Kernel
     Raises:
         RecipeError: `exclude` names a layer that does not exist, or nothing is left to prune.
     """
-    layers = dict(_walk(model, ""))
-    for name in exclude:
-        if not any(_is_inside(path, name) for path in layers):
-            near = get_close_matches(name, layers, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"its layers: {', '.join(list(layers)[:8])}"
-            raise RecipeError(f"prune: exclude names the layer {name!r}, which the model lacks", hint=hint)
+    layers = dict(walk_layers(model))
+    require_layers(list(layers), exclude, "prune: exclude")
     found: dict[int, Kernel] = {}
     for path, layer in layers.items():
-        if not any(_is_inside(path, name) for name in exclude):
+        if not any(is_inside(path, name) for name in exclude):
             for variable in _kernels_of(layer):
                 found.setdefault(id(variable), Kernel(path, variable))
     if not found:
@@ -82,14 +78,6 @@ def find_kernels(model: keras.Model, exclude: Sequence[str] = ()) -> list[Kernel
     return list(found.values())
 
 
-def _walk(layer: keras.Layer, path: str) -> Iterator[tuple[str, keras.Layer]]:
-    """Every layer below `layer` with its path, parents first."""
-    for child in layer._flatten_layers(recursive=False, include_self=False):
-        child_path = f"{path}{child.name}"
-        yield child_path, child
-        yield from _walk(child, f"{child_path}/")
-
-
 def _kernels_of(layer: keras.Layer) -> Iterator[keras.Variable]:
     for types, names in _KERNELS:
         if isinstance(layer, types) and not isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.DepthwiseConv1D):
@@ -97,7 +85,3 @@ def _kernels_of(layer: keras.Layer) -> Iterator[keras.Variable]:
                 variable = getattr(layer, name, None)
                 if variable is not None and keras.backend.is_float_dtype(keras.backend.standardize_dtype(variable.dtype)):
                     yield variable
-
-
-def _is_inside(path: str, name: str) -> bool:
-    return path == name or path.startswith(f"{name}/")

@@ -66,9 +66,11 @@ def compress(
     """
     import keras
 
+    from edgecompress.compress.layers import require_float_layers
     from edgecompress.compress.quantization import convert_quantized
     from edgecompress.compress.score import score_model
 
+    require_float_layers(model, recipe.quantize.allow_float)
     keras.utils.set_random_seed(recipe.seed)
     data = fit_data(data or Data(), model)
     before = score_model(model, data)

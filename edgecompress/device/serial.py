@@ -235,8 +235,8 @@ class SerialDevice:
             answer = self._answer_to(sequence, patience, alone=False, greeting=True)
             rounds += 1
             if answer is not None and wire.refusal(answer.body) is None:
-                # Commands that someone else sent before were finished among ours, so they were counted too. The device works in order: what may
-                # still be unfinished is all of ours but the first end of a command.
+                # Commands that someone else sent before were finished among ours, so they were counted too. The device works in
+                # order: what may still be unfinished is all of ours but the first end of a command.
                 self._unfinished = 2 * rounds - 1
                 return wire.parse_info(answer.body)
         where = f"{self._link.url}: sent 'ec info' for {self._timeout_s:g} s;"

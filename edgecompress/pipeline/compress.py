@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgecompress.artifact import Engine
+from edgecompress.errors import ModelError
 from edgecompress.files import check_writable, replacing, staging, write_bytes, write_text
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe import DEFAULT_RECIPE, QuantizeSettings, Recipe, read_recipe
@@ -26,6 +29,7 @@ class CompressSummary:
         fake_quant: the Keras model just before conversion, for `verify --keras`; None unless it was trained quantization-aware.
         metric: of `before` (the Keras model that came in) and `after` (the .tflite), on the validation data; None when its labels
             allow none.
+        lacking: by engine, why it cannot run the model (the first op that it lacks, with the way out); empty when all can.
     """
 
     model: Path
@@ -36,6 +40,7 @@ class CompressSummary:
     metric: str | None
     before: float | None
     after: float | None
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
 def compress(
@@ -98,7 +103,22 @@ def write_result(result: CompressResult, recipe: Recipe, output: Path, name: str
         metric=score.get("metric"),
         before=score.get("keras"),
         after=score.get("tflite"),
+        lacking=_lacking(result.model_bytes) if recipe.quantize.mode in ("int8", "int16x8") else {},
     )
+
+
+def _lacking(model: bytes) -> dict[str, str]:
+    """Why an engine cannot run this model, known before anybody builds it."""
+    from edgecompress.codegen import check_supported
+    from edgecompress.convert import read_tflite
+
+    found = {}
+    for engine in (Engine.AOT, Engine.TFLM):
+        try:
+            check_supported(read_tflite(model, name="model"), engine)
+        except ModelError as e:
+            found[engine.value] = f"{e.message}; {e.hint}" if e.hint else e.message
+    return found
 
 
 def save_keras(model: object, path: Path) -> None:
