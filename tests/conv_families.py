@@ -5,6 +5,7 @@ Parameters stay inside what TFLM takes: it aborts the process, or refuses, beyon
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,16 @@ def conv2d(c: OpCases) -> None:
 
 
 def depthwise(c: OpCases) -> None:
-    """Always with a bias: TFLM reads address 0 without one."""
+    """Always with a bias: TFLM reads address 0 where it is given as -1."""
+    _depthwise(c, lambda channels, product: [bias(c, channels, product)])
+
+
+def depthwise_without_bias(c: OpCases) -> None:
+    """For the oracle and generated C alone."""
+    _depthwise(c, lambda channels, product: c.pick([-1], []))
+
+
+def _depthwise(c: OpCases, make_bias: Callable[[int, float], list[int]]) -> None:
     n, h, w = int(c.pick(1, 1, 2)), *(int(v) for v in c.rng.integers(1, 11, 2))
     depth, multiplier = int(c.rng.integers(1, 12)), int(c.pick(1, 1, 1, 2, 3))
     channels = depth * multiplier
@@ -93,7 +103,7 @@ def depthwise(c: OpCases) -> None:
     out = (n, output_size(h, kh, sh, dh, padding), output_size(w, kw, sw, dw, padding), channels)
     qo = output_quantization(c, float(np.float32(q["scale"]) * scales.max()), kh * kw)
     constant = c.constant(weights, "int8", scale=scales, axis=3) if len(scales) > 1 else c.constant(weights, "int8", scale=scales[0])
-    inputs = [c.input((n, h, w, depth), **q), constant, bias(c, channels, product)]
+    inputs = [c.input((n, h, w, depth), **q), constant, *make_bias(channels, product)]
     c.builder.op(
         "DEPTHWISE_CONV_2D",
         inputs,
