@@ -62,13 +62,18 @@ def check_ram(info: ModelInfo, target: Target, *, static_bytes: int = 0) -> None
     if excess <= 0:
         return
     largest = max(info.plan, key=lambda buffer: buffer.bytes, default=None)
-    tensor = f"; the largest tensor is {largest.tensor} with {largest.bytes:,} B" if largest else ""
+    tensor = f"; the largest tensor is {_short(largest.tensor)} with {largest.bytes:,} B" if largest else ""
     raise BudgetError(
         f"{info.name} does not fit {target.name}: it needs {needed:,} B of RAM, {excess:,} B more than the "
         f"{target.ram_bytes:,} B there are (arena {info.arena_bytes:,} B, stack {target.stack_bytes:,} B, static data {static_bytes:,} B)"
         f"{tensor}",
         hint="make the input or the widest layer smaller, or choose a target with more RAM",
     )
+
+
+def _short(name: str) -> str:
+    """A tensor's name for a sentence: converters join the names of everything that they fused with semicolons."""
+    return name.split(";", 1)[0]
 
 
 def _largest_constant(image: Image) -> str:

@@ -60,7 +60,7 @@ def pruning_note(dense: VariantFacts, pruned: VariantFacts) -> str:
     text = f"Pruning made the compressed file {smaller:.2f} times smaller than {dense.name}'s"
     if slowest < _NOTICEABLE:
         return f"{text}, and takes at most {slowest:.2f} times its instructions."
-    return f"{text}; it made nothing faster and no flash smaller, because the portable kernels multiply by zeros too."
+    return f"{text}; it made nothing faster and no flash smaller, because these kernels multiply by zeros too."
 
 
 def _latency(profile: Profile | None) -> Cell:
