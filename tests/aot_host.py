@@ -35,7 +35,7 @@ WARNINGS = (
     *("-Wcast-align", "-Wundef", "-Wvla", "-Wstrict-prototypes"),
 )
 # The DSP loops of ec_dot_dsp.h, with their instructions in plain C.
-DSP_IN_C = ("-D__ARM_FEATURE_DSP=1", "-D__ARM_FEATURE_UNALIGNED=1", f"-I{Path(__file__).parent / 'acle'}")
+DSP_IN_C = ("-D__ARM_FEATURE_SIMD32=1", "-D__ARM_FEATURE_UNALIGNED=1", f"-I{Path(__file__).parent / 'acle'}")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 RUN_TIMEOUT_S = 120
 

@@ -10,7 +10,7 @@
 
 #include "ec_types.h"
 
-#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_UNALIGNED) && !(defined(__ARM_FEATURE_MVE) && defined(__clang__))
+#if defined(__ARM_FEATURE_SIMD32) && defined(__ARM_FEATURE_UNALIGNED) && !(defined(__ARM_FEATURE_MVE) && defined(__clang__))
 #include "ec_dot_dsp.h"
 #else
 

@@ -27,6 +27,11 @@ static inline ec_taps ec_taps_inside(int32_t origin, int32_t size, int32_t filte
     return taps;
 }
 
+static inline bool ec_taps_none(ec_taps taps)
+{
+    return taps.first == taps.last;
+}
+
 /* Rows of taps of contiguous channels, in the input and in one filter. Strides are in elements and may be negative. */
 typedef struct {
     const int8_t *in;                     /* the first element */

@@ -26,7 +26,7 @@ def test_same_bytes_on_every_core(target, tmp_path):
     graph = read_tflite(data, name="cases")
     oracle = run_reference(graph, values)
     firmware = build_firmware(generate_aot(graph), load_target(target), output=tmp_path / "out")
-    with open_emulator(firmware, load_target(target)) as device:
+    with open_emulator(firmware, load_target(target), strict=True) as device:
         outputs = device.run([value.tobytes() for value in values])
     for op, ours in zip(graph.ops, outputs, strict=True):
         assert ours == oracle[op.outputs[0]].tobytes(), f"{target}, op {op.index}: {op}"

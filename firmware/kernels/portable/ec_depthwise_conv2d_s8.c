@@ -34,10 +34,12 @@ static ec_patch patch_at(const ec_conv_params *p, const int8_t *image, int32_t y
 {
     const ec_taps rows = ec_taps_inside(y, p->in.h, p->filter_h, p->dilation_h);
     const ec_taps taps = ec_taps_inside(x, p->in.w, p->filter_w, p->dilation_w);
+    /* A window whose taps straddle the image (dilation) points at the image, not beside it. */
+    const bool empty = ec_taps_none(rows) || ec_taps_none(taps);
     return (ec_patch) {
-        .in = image + ((y + rows.first * p->dilation_h) * p->in.w + x + taps.first * p->dilation_w) * p->in.c,
-        .weight_offset = (rows.first * p->filter_w + taps.first) * p->out.c,
-        .rows = rows.last - rows.first,
+        .in = empty ? image : image + ((y + rows.first * p->dilation_h) * p->in.w + x + taps.first * p->dilation_w) * p->in.c,
+        .weight_offset = empty ? 0 : (rows.first * p->filter_w + taps.first) * p->out.c,
+        .rows = empty ? 0 : rows.last - rows.first,
         .in_row = p->dilation_h * p->in.w * p->in.c,
         .weight_row = p->filter_w * p->out.c,
         .taps = taps.last - taps.first,
