@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TEXT = {".py", ".md", ".toml", ".txt", ".sh", ".c", ".h", ".in", ".json", ".ld", ".S", ".yml", ".yaml", ".cfg", ""}
-FOLDERS = ("edgecompress", "firmware", "targets", "calibration_data", "tests", "docs", "scripts", "benchmarks", ".ci")
+FOLDERS = ("edgecompress", "firmware", "targets", "calibration_data", "tests", "docs", "benchmarks", ".ci")
 LARGEST_MODULE_LINES = 450
 
 
