@@ -3,9 +3,9 @@
 Everything is left in one folder:
 
     summary.json
-    float/        model.keras, model.tflite
-    int8/         model.tflite, report.json, generated/{aot,tflm}/, firmware/TARGET/, profiles/TARGET.json
-    pruned_int8/  the same
+    float/        model.keras, digits_float.tflite
+    int8/         digits_int8.tflite, report.json, generated/{aot,tflm}/, firmware/TARGET/, profiles/TARGET.json
+    pruned_int8/  the same for digits_pruned_int8
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _train(folder: Path, digits: Digits, data: Data, converter: Converter, progr
 
     model = train_float(data, seed=SEED, progress=progress)
     save_keras(model, folder / "model.keras")
-    path = folder / "model.tflite"
+    path = folder / "digits_float.tflite"
     write_bytes(path, converter.convert(model, Mode.FLOAT32))
     return model, _variant("float", path, digits, {}, None)
 
@@ -116,14 +116,14 @@ def _compress(model: Model, recipe: Recipe, data: Data, folder: Path, converter:
     """The recipe's .tflite in `folder`."""
     from edgecompress.compress import compress
 
-    return write_result(compress(model, recipe, data, progress=progress, converter=converter), recipe, folder, "model").model
+    result = compress(model, recipe, data, progress=progress, converter=converter)
+    return write_result(result, recipe, folder, f"digits_{folder.name}").model
 
 
 def _prove(name: str, model: Path, digits: Digits, targets: tuple[str, ...], progress: Progress) -> Variant:
     """Verify, generate, build and measure one int8 model."""
     folder = model.parent
-    identifier = f"digits_{name}"
-    loaded = load_model(model, name=identifier)
+    loaded = load_model(model)
     samples = quantize_samples(loaded.graph, digits.held_out_x[:VERIFIED_INPUTS], source="held-out images")
     verified = verify_loaded(loaded, samples.inputs, source=samples.source, keras=folder / "fake_quant.keras", progress=progress)
     if not verified.ok:
@@ -131,24 +131,24 @@ def _prove(name: str, model: Path, digits: Digits, targets: tuple[str, ...], pro
         raise MismatchError(f"{name}: {worst.name} and {worst.reference} differ in {worst.mismatched_bytes} bytes")
     for engine in (Engine.TFLM, Engine.AOT):
         progress(f"{name}: generate", 0, None)
-        generate(model, engine=engine, output=folder / "generated" / engine.value, name=identifier)
+        generate(model, engine=engine, output=folder / "generated" / engine.value)
     variant = _variant(name, model, digits, {}, verified)
     accuracy = Accuracy(value=variant.accuracy, metric="accuracy", set="scikit-learn digits, held out", n=len(digits.held_out_x))
     profiles = {}
     for done, target in enumerate(targets):
         progress(f"{name}: build and measure", done, len(targets))
-        profiles[target] = _measure(target, model, identifier, accuracy)
+        profiles[target] = _measure(target, model, accuracy)
     progress(f"{name}: build and measure", len(targets), len(targets))
     return _variant(name, model, digits, profiles, verified, accuracy=variant.accuracy)
 
 
-def _measure(target: str, model: Path, identifier: str, accuracy: Accuracy) -> tuple[Path, Profile]:
+def _measure(target: str, model: Path, accuracy: Accuracy) -> tuple[Path, Profile]:
     """Firmware and profile of one model on one target, left beside the model."""
     folder = model.parent
     commands = [f"edgecompress measure {target} {model.name} -o profiles/{target}.json"]
     measured = model
     if target != LOCAL:
-        built = build(target, model, output=folder / "firmware" / target, name=identifier)
+        built = build(target, model, output=folder / "firmware" / target)
         commands = [
             f"edgecompress build {target} {model.name} -o firmware/{target}",
             f"edgecompress measure {target} firmware/{target}/firmware.elf -o profiles/{target}.json",

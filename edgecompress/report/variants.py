@@ -37,8 +37,8 @@ def compare_variants(variants: Sequence[VariantFacts]) -> Comparison:
     """Forms as columns; facts, and latency and memory by target, as rows."""
     rows = [
         Row("accuracy", tuple(Cell("" if v.accuracy is None else f"{v.accuracy:.2%}") for v in variants)),
-        _bytes_row("model.tflite", [v.tflite_bytes for v in variants]),
-        _bytes_row("model.tflite.gz", [v.gzip_bytes for v in variants]),
+        _bytes_row(".tflite", [v.tflite_bytes for v in variants]),
+        _bytes_row(".tflite, gzip", [v.gzip_bytes for v in variants]),
     ]
     targets = list(dict.fromkeys(target for v in variants for target in v.profiles))
     for target in targets:
