@@ -19,10 +19,16 @@ def model():
     return keras.Model(image, layers.LayerNormalization(name="normal")(x * 0.5))
 
 
-@pytest.mark.parametrize("name", ["normal", "block", "block/separable", "block/separable_pointwise", "multiply", "*"])
-def test_layers_models_operators_and_parts_are_names(model, name):
+@pytest.mark.parametrize("name", ["normal", "block", "block/separable", "block/separable_pointwise", "*"])
+def test_layers_models_and_parts_are_names(model, name):
     """Each of these can be what a float-layer error names."""
     require_float_layers(model, [name])
+
+
+def test_operators_are_names(model):
+    """`x * 0.5` is an operation of the graph, under the name that Keras gave it."""
+    (multiply,) = [operation.name for operation in model.operations if operation.__class__.__name__ == "Multiply"]
+    require_float_layers(model, [multiply])
 
 
 def test_an_unknown_layer_is_named_with_the_nearest(model):
