@@ -1,0 +1,85 @@
+"""What was asked of compression: an ordered list of steps, read from TOML.
+
+    [[step]]
+    pass = "prune"
+    sparsity = 0.8
+
+Each pass has one settings class in this room; a key that the pass does not know is an error, as is a value out of range.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, model_validator
+
+from edgecompress.errors import RecipeError
+from edgecompress.recipe.base import StepSettings
+from edgecompress.recipe.prune import PruneSettings
+from edgecompress.recipe.quantize import QuantizeSettings
+from edgecompress.validation import first_problem, reason
+
+Settings = Annotated[PruneSettings | QuantizeSettings, Field(discriminator="kind")]
+
+
+class Recipe(StepSettings):
+    """Ordered steps; the last one is `quantize`, and there is only one of it."""
+
+    step: Annotated[tuple[Settings, ...], Field(min_length=1)]
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        kinds = [step.kind for step in self.step]
+        if "quantize" in kinds[:-1]:
+            raise ValueError("quantize must be the last step, and there can be only one")
+        return self
+
+    @property
+    def quantize(self) -> QuantizeSettings:
+        """The closing quantize step; post-training int8 when the recipe names none."""
+        last = self.step[-1]
+        return last if isinstance(last, QuantizeSettings) else QuantizeSettings()
+
+
+DEFAULT_RECIPE = Recipe(step=(QuantizeSettings(),))
+"""Post-training int8: what `compress` does without a recipe."""
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in one TOML file.
+
+    Raises:
+        RecipeError: naming the step, the key and what was expected.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise RecipeError(f"{path}: cannot be read: {reason(e)}", hint="give the path of a recipe in TOML") from e
+    return parse_recipe(text, str(path))
+
+
+def parse_recipe(text: str, where: str) -> Recipe:
+    """The recipe in TOML text; `where` names it in errors."""
+    hint = 'a recipe is a list of [[step]] tables, each with pass = "prune" or "quantize" and that pass\'s settings: see docs/recipes.md'
+    try:
+        facts = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise RecipeError(f"{where}: is not TOML: {e}", hint=hint) from e
+    if isinstance(facts.get("step"), list):
+        # TOML arrays are lists; the frozen settings hold tuples, and strict validation tells them apart.
+        facts["step"] = _with_tuples(facts["step"])
+    try:
+        return Recipe.model_validate(facts)
+    except ValidationError as e:
+        raise RecipeError(f"{where}: {first_problem(e)}", hint=hint) from e
+
+
+def _with_tuples(value: object) -> object:
+    if isinstance(value, list):
+        return tuple(_with_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return value
