@@ -10,7 +10,8 @@ Importing this package does not import Keras. The passes, and the callback for a
 `from edgecompress.compress.prune import PruningCallback`.
 """
 
-from edgecompress.compress.data import Data, load_data
+from edgecompress.compress.data import Data
+from edgecompress.compress.data_function import load_data
 from edgecompress.compress.evaluate import evaluate_tflite
 from edgecompress.compress.load import check_keras_file, load_keras
 from edgecompress.compress.run import CompressResult, compress

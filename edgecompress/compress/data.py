@@ -1,32 +1,27 @@
-"""The user's data, and the function that gives it: `--data FILE.py:FUNCTION`.
+"""Train, validation and calibration data, checked and brought into the model's order.
 
-The function takes no arguments and returns an `edgecompress.compress.Data`, or a dict with the same keys:
+A data function takes no arguments and returns a `Data`, or a dict with the same keys:
 
     def load():
         return {"train": (x_train, y_train), "validation": (x_val, y_val), "calibration": x_train[:200]}
 
 `x` is one array [n, ...], or for models of several inputs a tuple of arrays or a dict by input name; `y` is an array [n, ...] (a tuple for
-several outputs). `train` and `validation` may also be batched, finite tf.data.Datasets of (x, y), which are read into memory. Every key is
-optional: a step that needs what is missing says so. Without `calibration`, the first 256 training inputs stand in.
-
-The file runs with the user's rights, as by `python FILE.py`: the current folder stays, and modules beside the file can be imported.
+several outputs). `train`, `validation` and `calibration` may also be batched, finite tf.data.Datasets or keras.utils.PyDatasets: `train` is
+then read anew each epoch, the others once into memory. `loss` and `metric` are the user's own. Every key is optional: a step that needs
+what is missing says so. Without `calibration`, the first 256 training inputs stand in.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecompress.compress.stream import Stream, read_stream
 from edgecompress.convert.calibrate import Inputs, input_arrays
 from edgecompress.convert.export import read_signature
 from edgecompress.errors import DataError
@@ -39,67 +34,73 @@ Pair: TypeAlias = tuple[Inputs, Labels]
 
 DEFAULT_CALIBRATION_SAMPLES = 256
 
+_TRAIN_HINT = "return train=(x, y) from the data function"
 _SHAPE_HINT = 'return {"train": (x, y), "validation": (x, y), "calibration": x}, or an edgecompress.compress.Data of the same'
-_MODULE_NAME = "edgecompress_user_data"
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Train, validation and calibration data; see the module's words for what each may be."""
+    """What a recipe's steps learn from and are judged by; see the module's words for what each part may be.
 
-    train: Pair | None = None
+    Attributes:
+        loss: what training minimizes, as in `compile`: a Keras loss, its name, or a function (y, y_pred) of tensors. None for the model's
+            own, or the one that the labels imply.
+        metric: how good outputs are: a Keras metric, its name, or a function (y, outputs) of arrays that gives a number. None for accuracy
+            or, of a regression, mean absolute error.
+        metric_goal: whether a higher (`max`) or a lower (`min`) metric is better.
+    """
+
+    train: Pair | Stream | None = None
     validation: Pair | None = None
     calibration: Inputs | None = None
+    loss: Any = None
+    metric: str | Callable[..., Any] | None = None
+    metric_goal: Literal["max", "min"] = "max"
 
     @property
     def calibration_inputs(self) -> Inputs | None:
         """What ranges are measured on: `calibration`, or else the first training inputs."""
-        if self.calibration is not None or self.train is None:
-            return self.calibration
-        return _first(self.train[0], DEFAULT_CALIBRATION_SAMPLES)
+        return self.calibration if self.calibration is not None or self.train is None else self._first_train()[0]
 
     @property
     def validation_inputs(self) -> Inputs:
-        """Real inputs to try a model on: those of `validation`, or else `calibration`, or else the training inputs.
+        """Real inputs to try a model on: those of `validation`, or else `calibration`, or else the first training inputs.
 
         Raises:
             DataError: there are none.
         """
-        for inputs in (self.validation and self.validation[0], self.calibration, self.train and self.train[0]):
+        for inputs in (self.validation and self.validation[0], self.calibration_inputs):
             if inputs is not None:
                 return inputs
         raise DataError("the data function returned no data", hint=_SHAPE_HINT)
 
+    @property
+    def example_labels(self) -> Labels | None:
+        """Labels that tell what the task is: all training labels that are in memory, or else the validation's, or a stream's first."""
+        if self.train is not None and not isinstance(self.train, Stream):
+            return self.train[1]
+        if self.validation is not None:
+            return self.validation[1]
+        return None if self.train is None else self._first_train()[1]
 
-def load_data(spec: str) -> Data:
-    """Call the function that `FILE.py:FUNCTION` names.
-
-    Raises:
-        DataError: the file or function is missing, it raises, or what it returns is no such data.
-    """
-    path, function = _split(spec)
-    with _importable(path.parent):
-        module = _load_module(path, spec)
-        call = getattr(module, function, None)
-        if not callable(call):
-            names = [name for name, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == _MODULE_NAME]
-            has = f"it has {', '.join(names)}" if names else "it has no functions"
-            raise DataError(f"{spec}: {path.name} has no function {function!r}", hint=has)
-        try:
-            result = call()
-        except (Exception, SystemExit) as e:
-            raise DataError(f"{spec}: the data function failed: {_last_line(e, path)}", hint=f"try it alone: python {path}") from e
-        return as_data(result, spec)
+    def _first_train(self) -> Pair:
+        if isinstance(self.train, Stream):
+            return self.train.first(DEFAULT_CALIBRATION_SAMPLES)
+        if self.train is None:
+            raise DataError("the data has no train", hint=_SHAPE_HINT)
+        x, y = self.train
+        return _first(x, DEFAULT_CALIBRATION_SAMPLES), _first_labels(y, DEFAULT_CALIBRATION_SAMPLES)
 
 
 def as_data(value: object, where: str) -> Data:
-    """What a data function returned as Data of numpy arrays.
+    """What a data function returned, checked.
 
     Raises:
         DataError: naming `where` and the part that is wrong.
     """
     if isinstance(value, Mapping):
-        unknown = sorted(str(key) for key in value if key not in ("train", "validation", "calibration"))
+        known = [entry.name for entry in fields(Data)]
+        unknown = sorted(str(key) for key in value if key not in known)
         if unknown:
             raise DataError(f"{where}: returned the unknown key {unknown[0]!r}", hint=_SHAPE_HINT)
         value = Data(**value)
@@ -107,11 +108,49 @@ def as_data(value: object, where: str) -> Data:
         raise DataError(f"{where}: returned {type(value).__name__}; expected train, validation and calibration data", hint=_SHAPE_HINT)
     if value.train is None and value.validation is None and value.calibration is None:
         raise DataError(f"{where}: returned no data", hint=_SHAPE_HINT)
-    return Data(
-        train=_as_pair(value.train, f"{where}: train"),
+    if value.metric_goal not in ("max", "min"):
+        raise DataError(f"{where}: metric_goal is {value.metric_goal!r}; expected 'max' or 'min'", hint=_SHAPE_HINT)
+    train = value.train if isinstance(value.train, Stream) else read_stream(value.train, f"{where}: train")
+    return replace(
+        value,
+        train=train or _as_pair(value.train, f"{where}: train"),
         validation=_as_pair(value.validation, f"{where}: validation"),
-        calibration=None if value.calibration is None else _as_inputs(value.calibration, f"{where}: calibration"),
+        calibration=_as_calibration(value.calibration, f"{where}: calibration"),
     )
+
+
+def train_batches(data: Data, model: Model, *, samples: int | None = None, batch_size: int = 32, stage: str) -> Iterator[tuple[Any, Any]]:
+    """The first `samples` training samples (all by default) in order, as batches (x, y) in the model's own structure.
+
+    Raises:
+        DataError: there is no training data.
+    """
+    if data.train is None:
+        raise DataError(f"{stage}: this step reads training data, and the data has no train", hint=_TRAIN_HINT)
+    if not isinstance(data.train, Stream):
+        x, y = data.train
+        yield from _batches((as_model_inputs(model, x), y), min(samples or count_samples(x), count_samples(x)), batch_size)
+        return
+    left = samples
+    for x, y, *_ in islice(iter(data.train), data.train.batches):
+        count = _length(x) if left is None else min(left, _length(x))
+        yield from _batches((x, y), count, batch_size)
+        left = None if left is None else left - count
+        if left == 0:
+            return
+
+
+def calibration_batches(data: Data, model: Model, *, samples: int | None = None, batch_size: int = 32, stage: str) -> Iterator[Any]:
+    """The calibration inputs (or else the first training inputs) in order, in the model's own structure.
+
+    Raises:
+        DataError: there are none.
+    """
+    inputs = data.calibration_inputs
+    if inputs is None:
+        raise DataError(f"{stage}: this step reads calibration data, and the data has neither calibration nor train", hint=_SHAPE_HINT)
+    count = count_samples(inputs)
+    yield from _batches(as_model_inputs(model, inputs), min(samples or count, count), batch_size)
 
 
 def fit_data(data: Data, model: Model) -> Data:
@@ -124,7 +163,7 @@ def fit_data(data: Data, model: Model) -> Data:
     train, validation, calibration = data.train, data.validation, data.calibration
     return replace(
         data,
-        train=None if train is None else (_fit_inputs(train[0], model, "train"), train[1]),
+        train=_fit_train(train, model),
         validation=None if validation is None else (_fit_inputs(validation[0], model, "validation"), validation[1]),
         calibration=None if calibration is None else _fit_inputs(calibration, model, "calibration"),
     )
@@ -144,6 +183,24 @@ def count_samples(inputs: Inputs | Labels) -> int:
     if isinstance(inputs, Mapping):
         return len(next(iter(inputs.values())))
     return len(inputs[0]) if isinstance(inputs, list | tuple) else len(inputs)
+
+
+def _fit_train(train: Pair | Stream | None, model: Model) -> Pair | Stream | None:
+    if not isinstance(train, Stream):
+        return None if train is None else (_fit_inputs(train[0], model, "train"), train[1])
+    # One batch stands for all: the stream is not read to its end for a check.
+    _fit_inputs(_as_inputs(next(iter(train))[0], "train"), model, "train")
+    return train.with_inputs(lambda x: _in_structure(model, x))
+
+
+def _in_structure(model: Model, x: Any) -> Any:  # noqa: ANN401  arrays or tensors, as a stream gives them
+    """One batch of inputs in the structure that the model was built with, by position or by name."""
+    import keras
+
+    names = read_signature(model).names
+    parts = [x[name] for name in names] if isinstance(x, Mapping) else x
+    ordered = list(parts) if isinstance(parts, tuple | list) else [parts]
+    return ordered[0] if len(ordered) == 1 else keras.tree.pack_sequence_as(model._inputs_struct, ordered)
 
 
 def _fit_inputs(inputs: Inputs, model: Model, part: str) -> Inputs:
@@ -176,8 +233,9 @@ def _shape_hint(came: tuple[int, ...], shape: tuple[int, ...]) -> str:
 def _as_pair(value: object, where: str) -> Pair | None:
     if value is None:
         return None
-    if hasattr(value, "element_spec"):
-        value = _read_dataset(value, where)
+    stream = read_stream(value, where)
+    if stream is not None:
+        value = _join(stream, where)
     if not isinstance(value, list | tuple) or len(value) != 2:
         came = f"{len(value)} values" if isinstance(value, list | tuple) else type(value).__name__
         raise DataError(f"{where}: expected a pair (x, y), came {came}", hint=_SHAPE_HINT)
@@ -228,67 +286,64 @@ def _check_lengths(arrays: tuple[NDArray[np.generic], ...] | list[NDArray[np.gen
         raise DataError(f"{where}: its arrays hold {' and '.join(map(str, lengths)) or 'no'} samples", hint="give as many samples of each")
 
 
-def _read_dataset(dataset: Any, where: str) -> tuple[Any, Any]:  # noqa: ANN401  TensorFlow ships without types
-    """All batches of a tf.data.Dataset, joined."""
+def _join(stream: Stream, where: str) -> tuple[Any, Any]:
+    """All batches of a stream, joined."""
     import keras
 
-    if int(dataset.cardinality()) == -1:
-        raise DataError(f"{where}: the Dataset never ends", hint="leave out repeat(), or end it with take(n)")
-    batches = list(dataset.as_numpy_iterator())
-    if not batches or not isinstance(batches[0], tuple) or len(batches[0]) != 2:
-        raise DataError(f"{where}: expected a Dataset of batches (x, y)", hint="build it with Dataset.from_tensor_slices((x, y)).batch(32)")
+    batches = [(x, y) for x, y, *_ in islice(iter(stream), stream.batches)]
     try:
         inputs, labels = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
     except ValueError as e:
-        raise DataError(f"{where}: the Dataset's batches do not join: {e}", hint="batch it: dataset.batch(32)") from e
+        raise DataError(f"{where}: its batches do not join: {e}", hint="batch it: dataset.batch(32)") from e
     return inputs, labels
+
+
+def _as_calibration(value: object, where: str) -> Inputs | None:
+    if value is None:
+        return None
+    if hasattr(value, "element_spec") or hasattr(value, "num_batches"):
+        # Batches of x alone, or of (x, y) as in training.
+        value = _join_inputs(value, where)
+    return _as_inputs(value, where)
+
+
+def _join_inputs(value: Any, where: str) -> Any:  # noqa: ANN401
+    import keras
+
+    if hasattr(value, "element_spec"):
+        if int(value.cardinality()) == -1:
+            raise DataError(f"{where}: the Dataset never ends", hint="leave out repeat(), or end it with take(n)")
+        batches = list(value.as_numpy_iterator())
+    else:
+        batches = [value[i] for i in range(int(value.num_batches))]
+    inputs = [batch[0] if isinstance(batch, tuple) else batch for batch in batches]
+    if not inputs:
+        raise DataError(f"{where}: holds no batches", hint="return at least one")
+    try:
+        return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *inputs)
+    except ValueError as e:
+        raise DataError(f"{where}: its batches do not join: {e}", hint="batch it: dataset.batch(32)") from e
+
+
+def _batches(structure: Any, count: int, batch_size: int) -> Iterator[Any]:  # noqa: ANN401
+    import keras
+
+    for start in range(0, count, batch_size):
+        stop = min(count, start + batch_size)
+        yield keras.tree.map_structure(lambda array, start=start, stop=stop: array[start:stop], structure)
+
+
+def _length(structure: Any) -> int:  # noqa: ANN401
+    import keras
+
+    return len(keras.tree.flatten(structure)[0])
+
+
+def _first_labels(labels: Labels, count: int) -> Labels:
+    return tuple(array[:count] for array in labels) if isinstance(labels, tuple) else labels[:count]
 
 
 def _first(inputs: Inputs, count: int) -> Inputs:
     if isinstance(inputs, Mapping):
         return {name: array[:count] for name, array in inputs.items()}
     return tuple(array[:count] for array in inputs) if isinstance(inputs, list | tuple) else inputs[:count]
-
-
-def _split(spec: str) -> tuple[Path, str]:
-    name, colon, function = spec.rpartition(":")
-    if not colon or not name.endswith(".py") or not function.isidentifier():
-        raise DataError(f"{spec!r} is no FILE.py:FUNCTION", hint="for example --data data.py:load")
-    path = Path(name).absolute()
-    if not path.is_file():
-        raise DataError(f"{spec}: there is no file {name}", hint=f"it was looked for at {path}")
-    return path, function
-
-
-def _load_module(path: Path, spec: str) -> ModuleType:
-    found = importlib.util.spec_from_file_location(_MODULE_NAME, path)
-    if found is None or found.loader is None:
-        raise DataError(f"{spec}: {path.name} cannot be imported", hint="give a Python file")
-    module = importlib.util.module_from_spec(found)
-    # Classes and functions defined in the file look themselves up here (dataclasses, pickle).
-    sys.modules[_MODULE_NAME] = module
-    try:
-        found.loader.exec_module(module)
-    except (Exception, SystemExit) as e:
-        raise DataError(f"{spec}: {path.name} cannot be imported: {_last_line(e, path)}", hint=f"try it alone: python {path}") from e
-    return module
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Let the file import modules that stand beside it."""
-    entry = str(folder)
-    sys.path.insert(0, entry)
-    try:
-        yield
-    finally:
-        sys.path.remove(entry)
-
-
-def _last_line(error: BaseException, path: Path) -> str:
-    """Where in the user's file it happened, and what: `line 7, in load: ValueError: boom`."""
-    text = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return f"line {error.lineno}: {text}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"line {frames[-1].lineno}, in {frames[-1].name}: {text}" if frames else text

@@ -24,6 +24,8 @@ from edgecompress.errors import DataError
 if TYPE_CHECKING:
     from keras import KerasTensor, Model
 
+    from edgecompress.compress.data import Data
+
 
 class Task(Enum):
     """What the labels say that the model is for."""
@@ -73,12 +75,15 @@ def find_task(labels: NDArray[np.generic], outputs: tuple[int, ...]) -> Task:
     return Task.REGRESSION
 
 
-def find_objective(model: Model, labels: Any) -> Objective:  # noqa: ANN401  an array, or a structure of them for several outputs
-    """The loss that the model was compiled with; otherwise the one that its labels imply.
+def find_objective(model: Model, data: Data) -> Objective:
+    """The loss that the data function gave; or the one that the model was compiled with; otherwise the one that its labels imply.
 
     Raises:
-        DataError: neither says what to train for.
+        DataError: none of them says what to train for.
     """
+    if data.loss is not None:
+        return Objective(data.loss, None, "the data function's loss")
+    labels = data.example_labels
     if model.compiled and getattr(model, "loss", None):
         return Objective(model.loss, _loss_weights(model), "the model's own loss")
     if len(model.outputs) != 1 or not isinstance(labels, np.ndarray):

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from edgecompress.compress.data import Data
 from edgecompress.compress.kernels import Kernel, find_kernels
 from edgecompress.compress.schedule import Schedule, count_zeros
-from edgecompress.compress.score import Score, score_model
 from edgecompress.compress.train import copy_model, fit
 from edgecompress.errors import RecipeError
 from edgecompress.progress import Progress, silent
@@ -49,7 +48,6 @@ class PruneNote:
         layers: the same for each layer.
         epochs, steps: of fine-tuning.
         objective: where the loss came from.
-        score: of the pruned model on the validation data; None when there is none or its labels allow no score.
     """
 
     weights: int
@@ -58,7 +56,6 @@ class PruneNote:
     epochs: int
     steps: int
     objective: str
-    score: Score | None
 
 
 class PruningCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships without types
@@ -147,7 +144,9 @@ def choose_kept(sizes: Sequence[NDArray[np.floating]], sparsity: float, scope: L
     return [part.reshape(size.shape) for part, size in zip(parts, sizes, strict=True)]
 
 
-def prune(model: keras.Model, settings: PruneSettings, data: Data, *, progress: Progress = silent) -> tuple[keras.Model, PruneNote]:
+def prune(
+    model: keras.Model, settings: PruneSettings, data: Data, *, original: keras.Model | None = None, progress: Progress = silent
+) -> tuple[keras.Model, PruneNote]:
     """A pruned and fine-tuned copy of `model`, and what was done; `model` is not changed.
 
     With 0 epochs the weights are pruned at once and not fine-tuned.
@@ -165,9 +164,8 @@ def prune(model: keras.Model, settings: PruneSettings, data: Data, *, progress: 
             pruned,
             data,
             objective_of=model,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
+            training=settings,
+            original=original,
             callbacks=[PruningCallback(settings)],
             stage=f"prune to {settings.sparsity:.0%}",
             progress=progress,
@@ -185,7 +183,6 @@ def prune(model: keras.Model, settings: PruneSettings, data: Data, *, progress: 
         epochs=settings.epochs,
         steps=steps,
         objective=objective,
-        score=score_model(pruned, data),
     )
     return pruned, note
 

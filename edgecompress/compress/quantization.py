@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from edgecompress.compress.data import Data, as_model_inputs, count_samples
-from edgecompress.compress.score import Score, score_model
+from edgecompress.compress.data import Data, calibration_batches
 from edgecompress.compress.train import fit
 from edgecompress.convert import Converter, Mode
 from edgecompress.errors import DataError, ModelError
@@ -28,7 +26,6 @@ class QuantizeNote:
         epochs, steps: of training with fake-quant; 0 for post-training quantization.
         objective: where the loss came from.
         prepared: normalizations were folded and layers split before the conversion; `remark` says why not.
-        score: after QAT, of the Keras model with its fake-quant on the validation data; None for post-training quantization.
     """
 
     method: Literal["qat", "ptq"]
@@ -38,17 +35,18 @@ class QuantizeNote:
     objective: str
     prepared: bool
     remark: str
-    score: Score | None
 
 
-def quantize(model: Model, settings: QuantizeSettings, data: Data, *, progress: Progress = silent) -> tuple[Model, QuantizeNote]:
+def quantize(
+    model: Model, settings: QuantizeSettings, data: Data, *, original: Model | None = None, progress: Progress = silent
+) -> tuple[Model, QuantizeNote]:
     """A model ready for `convert_quantized`, and what was done; `model` is not changed.
 
     Raises:
         UnsupportedOpError: QAT would leave a layer in float; the layer is named.
         DataError: QAT without training data.
     """
-    return _train_aware(model, settings, data, progress) if settings.method == "qat" else _prepare(model, settings)
+    return _train_aware(model, settings, data, original, progress) if settings.method == "qat" else _prepare(model, settings)
 
 
 def convert_quantized(model: Model, settings: QuantizeSettings, data: Data, converter: Converter) -> bytes:
@@ -74,7 +72,9 @@ def convert_quantized(model: Model, settings: QuantizeSettings, data: Data, conv
     return converter.convert(model, mode, calibration=calibration, allow_float=settings.allow_float)
 
 
-def _train_aware(model: Model, settings: QuantizeSettings, data: Data, progress: Progress) -> tuple[Model, QuantizeNote]:
+def _train_aware(
+    model: Model, settings: QuantizeSettings, data: Data, original: Model | None, progress: Progress
+) -> tuple[Model, QuantizeNote]:
     from edgecompress.compress.quantize import observe_ranges, quantization_aware
 
     aware = quantization_aware(model, allow_float=settings.allow_float, keep_zeros=True)
@@ -84,15 +84,14 @@ def _train_aware(model: Model, settings: QuantizeSettings, data: Data, progress:
             aware,
             data,
             objective_of=model,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
+            training=settings,
+            original=original,
             stage="train quantization-aware",
             progress=progress,
         )
         steps, objective = trained.steps, trained.objective
     else:
-        observe_ranges(aware, _batches(aware, data, settings.batch_size))
+        observe_ranges(aware, calibration_batches(data, aware, batch_size=settings.batch_size, stage="quantize"))
     return aware, QuantizeNote(
         method="qat",
         mode=settings.mode,
@@ -101,22 +100,7 @@ def _train_aware(model: Model, settings: QuantizeSettings, data: Data, progress:
         objective=objective,
         prepared=True,
         remark="",
-        score=score_model(aware, data),
     )
-
-
-def _batches(model: Model, data: Data, batch_size: int) -> Iterator[Any]:
-    """The calibration inputs in the structure that the model takes."""
-    import keras
-
-    inputs = data.calibration_inputs
-    if inputs is None:
-        raise DataError(
-            "quantize: ranges are measured on calibration data, and the data has neither calibration nor train", hint=_CALIBRATE
-        )
-    arrays = as_model_inputs(model, inputs)
-    for start in range(0, count_samples(inputs), batch_size):
-        yield keras.tree.map_structure(lambda array, start=start: array[start : start + batch_size], arrays)
 
 
 def _prepare(model: Model, settings: QuantizeSettings) -> tuple[Model, QuantizeNote]:
@@ -138,5 +122,4 @@ def _prepare(model: Model, settings: QuantizeSettings) -> tuple[Model, QuantizeN
         objective="none: not trained",
         prepared=prepared is not model,
         remark=remark,
-        score=None,
     )

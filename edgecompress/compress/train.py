@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from edgecompress.compress.data import Data, as_model_inputs, count_samples
+from edgecompress.compress.data import Data, Pair, as_model_inputs, count_samples
 from edgecompress.compress.objective import find_objective
+from edgecompress.compress.stream import Stream
 from edgecompress.errors import DataError, ModelError
 from edgecompress.progress import Progress
+from edgecompress.recipe import Training
+
+LossTerm = Callable[[Any, Any, Any], Any]
+"""`term(x, y, y_pred)`: a scalar tensor that is added to the loss."""
 
 
 @dataclass(frozen=True)
-class Training:
+class Trained:
     """How a model was trained: optimizer steps, last epoch's mean loss, and where the loss function came from."""
 
     steps: int
@@ -29,20 +35,21 @@ def fit(
     data: Data,
     *,
     objective_of: keras.Model,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
+    training: Training,
     stage: str,
     progress: Progress,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> Training:
-    """Train `model` in place.
+    original: keras.Model | None = None,
+    loss_terms: Sequence[LossTerm] = (),
+) -> Trained:
+    """Train `model` in place: Adam, whose rate falls along half a cosine to 0 at the last step.
 
     Args:
         objective_of: the model whose loss is used; its own compile settings, or its outputs and the labels, say which.
-        epochs: >= 1.
-        learning_rate: at the first step; it falls along half a cosine to 0 at the last.
+        training: epochs >= 1.
         stage: words for `progress`, which counts optimizer steps.
+        original: the model that a recipe began with: the default teacher.
+        loss_terms: added to the loss.
 
     Raises:
         DataError: there is no training data, no loss follows from its labels, they do not fit the loss, or it became NaN.
@@ -50,29 +57,26 @@ def fit(
     """
     if data.train is None:
         raise DataError(f"{stage}: this step trains, and the data has no train", hint="return train=(x, y) from the data function")
-    x, y = data.train
     fixed = model.inputs[0].shape[0]
     if fixed is not None:
         raise ModelError(
-            f"model {model.name!r} fixes its batch to {fixed}; training takes batches of {batch_size}",
+            f"model {model.name!r} fixes its batch to {fixed}; training takes batches of {training.batch_size}",
             hint="build it with keras.Input(shape=...), without batch_size",
         )
-    objective = find_objective(objective_of, y)
-    per_epoch = math.ceil(count_samples(x) / batch_size)
-    steps = epochs * per_epoch
+    objective = find_objective(objective_of, data)
+    batches = _batches_of(model, data.train, training.batch_size)
+    steps = training.epochs * batches.per_epoch
     model.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)),
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(training.learning_rate, steps)),
         loss=objective.loss,
         loss_weights=objective.loss_weights,
     )
     try:
         history = model.fit(
-            as_model_inputs(model, x),
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
+            **batches.arguments,
+            epochs=training.epochs,
             verbose=0,
-            callbacks=[*callbacks, _Reporter(progress, stage, per_epoch, steps)],
+            callbacks=[*callbacks, _Reporter(progress, stage, batches.per_epoch, steps)],
         )
     except (ValueError, TypeError, tf.errors.OpError) as e:
         # The loss may be the user's own, and only Keras knows which labels it takes.
@@ -80,7 +84,23 @@ def fit(
     loss = float(history.history["loss"][-1])
     if not math.isfinite(loss):
         raise DataError(f"{stage}: the loss became {loss} while training", hint="lower the step's learning_rate")
-    return Training(steps, loss, objective.source)
+    return Trained(steps, loss, objective.source)
+
+
+@dataclass(frozen=True, eq=False)
+class _Batches:
+    """What `model.fit` is given, and how many optimizer steps an epoch has."""
+
+    arguments: dict[str, Any]
+    per_epoch: int
+
+
+def _batches_of(model: keras.Model, train: Pair | Stream, batch_size: int) -> _Batches:
+    if isinstance(train, Stream):
+        return _Batches({"x": train.source}, train.batches)
+    x, y = train
+    arguments = {"x": as_model_inputs(model, x), "y": y, "batch_size": batch_size}
+    return _Batches(arguments, math.ceil(count_samples(x) / batch_size))
 
 
 def copy_model(model: keras.Model) -> keras.Model:

@@ -13,6 +13,7 @@ from keras import layers
 from edgecompress.compress.data import Data
 from edgecompress.compress.train import fit
 from edgecompress.progress import Progress, silent
+from edgecompress.recipe import Training
 
 EPOCHS = 15
 BATCH_SIZE = 32
@@ -45,9 +46,7 @@ def train_float(data: Data, *, seed: int = 0, progress: Progress = silent) -> ke
         model,
         data,
         objective_of=model,
-        epochs=EPOCHS,
-        batch_size=BATCH_SIZE,
-        learning_rate=LEARNING_RATE,
+        training=Training(epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE),
         stage="train float",
         progress=progress,
     )

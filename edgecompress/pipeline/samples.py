@@ -85,7 +85,7 @@ def as_reals(raw: bytes, tensor: Tensor) -> NDArray[np.float32]:
 def _load_arrays(data: str, graph: Graph) -> list[NDArray[np.float32]]:
     """The real samples that `data` names, [N, ...] for each input."""
     if ".py:" in data:
-        from edgecompress.compress.data import load_data
+        from edgecompress.compress import load_data
         from edgecompress.convert.calibrate import input_arrays
 
         inputs = load_data(data).validation_inputs
