@@ -14,7 +14,7 @@ import pytest
 from keras import layers
 
 from edgecompress.compress import Data, load_data, load_keras
-from edgecompress.compress.data import as_data, as_model_inputs, fit_data
+from edgecompress.compress.data import as_data, as_model_inputs, calibration_batches, fit_data, train_batches
 from edgecompress.errors import DataError, ModelError
 
 GOOD = """
@@ -62,17 +62,100 @@ def test_returns_data_objects_too(tmp_path):
     assert load_data(spec).calibration.shape == (3, 4)
 
 
-def test_reads_tf_datasets():
-    """Batched, finite Datasets are joined; a last short batch too."""
+def pairs_of(x, y):
     import tensorflow as tf
 
-    x, y = np.arange(20, dtype=np.float32).reshape(10, 2), np.arange(10)
-    pairs = tf.data.Dataset.from_tensor_slices((x, y))
-    data = as_data({"train": pairs.batch(4)}, "here")
-    assert np.array_equal(data.train[0], x)
-    assert np.array_equal(data.train[1], y)
-    with pytest.raises(DataError, match="never ends"):
-        as_data({"train": pairs.batch(4).repeat()}, "here")
+    return tf.data.Dataset.from_tensor_slices((x, y))
+
+
+X, Y = np.arange(20, dtype=np.float32).reshape(10, 2), np.arange(10)
+
+
+def dense_model():
+    import keras
+
+    return keras.Sequential([keras.Input((2,), name="pair"), keras.layers.Dense(10, name="logits")])
+
+
+def batches_of(count=3, size=4):
+    """A PyDataset that counts how often it began an epoch."""
+    import keras
+
+    class Batches(keras.utils.PyDataset):
+        epochs = 0
+
+        def __len__(self):
+            return count
+
+        def __getitem__(self, index):
+            rows = slice(index * size, (index + 1) * size)
+            return X[rows], Y[rows]
+
+        def on_epoch_begin(self):
+            self.epochs += 1
+
+    return Batches()
+
+
+def test_a_training_dataset_is_read_anew_each_epoch():
+    """A Dataset for training stays a stream, in the model's order; for validation and calibration it is read once, last short batch too."""
+    batched = pairs_of(X, Y).batch(4)
+    data = fit_data(as_data({"train": batched, "validation": batched, "calibration": batched}, "here"), dense_model())
+    assert data.train.batches == 3
+    assert [len(x) for x, _ in data.train] == [4, 4, 2]
+    assert np.array_equal(data.validation[0], X)
+    assert np.array_equal(data.validation[1], Y)
+    assert np.array_equal(data.calibration, X)
+
+
+def test_a_dataset_that_never_ends():
+    """It is refused before anything waits for its end."""
+    for part in ("train", "validation", "calibration"):
+        with pytest.raises(DataError, match="never ends"):
+            as_data({part: pairs_of(X, Y).batch(4).repeat()}, "here")
+
+
+def test_a_pydataset_trains_a_model():
+    """A PyDataset is trained on batch by batch, and told of each epoch."""
+    from edgecompress.compress.train import fit
+    from edgecompress.progress import silent
+    from edgecompress.recipe import Training
+
+    source, model = batches_of(), dense_model()
+    data = fit_data(as_data({"train": source}, "here"), model)
+    trained = fit(model, data, objective_of=model, training=Training(epochs=2), stage="train", progress=silent)
+    assert trained.steps == 6
+    assert source.epochs == 2
+
+
+def test_streams_of_the_wrong_shape():
+    """The first batch is held against the model; batches without labels are refused."""
+    import tensorflow as tf
+
+    with pytest.raises(DataError, match=r"takes samples of shape \[2\]"):
+        fit_data(as_data({"train": pairs_of(X[:, :1], Y).batch(2)}, "here"), dense_model())
+    with pytest.raises(DataError, match="batches"):
+        as_data({"train": tf.data.Dataset.from_tensor_slices(X).batch(2)}, "here")
+
+
+@pytest.mark.parametrize("samples", [None, 5, 8])
+def test_the_first_samples_come_in_order(samples):
+    """Arrays and streams give the same first samples, whatever their batches."""
+    model = dense_model()
+    for train in ((X, Y), pairs_of(X, Y).batch(3), batches_of()):
+        data = fit_data(as_data({"train": train}, "here"), model)
+        parts = list(train_batches(data, model, samples=samples, batch_size=2, stage="test"))
+        assert np.array_equal(np.concatenate([x for x, _ in parts]), X[:samples])
+        assert np.array_equal(np.concatenate([y for _, y in parts]), Y[:samples])
+        assert np.array_equal(np.concatenate(list(calibration_batches(data, model, samples=samples, stage="test"))), X[:samples])
+
+
+def test_without_the_data_that_a_step_reads():
+    """What is missing is named, with the step that needs it."""
+    with pytest.raises(DataError, match="gradients: this step reads training data"):
+        next(iter(train_batches(Data(), dense_model(), stage="gradients")))
+    with pytest.raises(DataError, match="ranges: this step reads calibration data"):
+        next(iter(calibration_batches(Data(), dense_model(), stage="ranges")))
 
 
 @pytest.mark.parametrize(
