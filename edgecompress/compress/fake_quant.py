@@ -31,11 +31,21 @@ class FakeQuant(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
     Args:
         slots: how many tensors are observed.
         low, high: a range that is known (a sigmoid's is 0 to 255/256) instead of an observed one.
+        bits: 8, or 16: then the grid is symmetric, 32767 steps on either side of 0, as int16 kernels have it.
     """
 
-    def __init__(self, *, slots: int = 1, low: float | None = None, high: float | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        *,
+        slots: int = 1,
+        low: float | None = None,
+        high: float | None = None,
+        bits: int = 8,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
         super().__init__(**kwargs)
         self.slots = slots
+        self.bits = bits
         self.low = low
         self.high = high
         # The moving averages are assigned in the middle of the graph.
@@ -45,6 +55,10 @@ class FakeQuant(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
     def is_fixed(self) -> bool:
         return self.low is not None and self.high is not None
 
+    @property
+    def is_symmetric(self) -> bool:
+        return self.bits == 16
+
     def build(self, input_shape: Any) -> None:  # noqa: ANN401
         if not self.is_fixed:
             # One row a slot: low, high, 1 once it has seen a batch.
@@ -52,20 +66,25 @@ class FakeQuant(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
 
     def call(self, inputs: Any, slot: int = 0, nonnegative: bool = False, training: Any = None) -> Any:  # noqa: ANN401
         if self.low is not None and self.high is not None:
-            return tf.quantization.fake_quant_with_min_max_args(inputs, self.low, self.high)
+            return tf.quantization.fake_quant_with_min_max_args(
+                inputs, self.low, self.high, num_bits=self.bits, narrow_range=self.is_symmetric
+            )
         ranges = tf.convert_to_tensor(self.ranges)
         if training and slot >= 0:
             ranges = _observe(ranges, inputs, slot, nonnegative)
             self.ranges.assign(ranges)
         low, high = tf.reduce_min(ranges[:, 0]), tf.reduce_max(ranges[:, 1])
         high = tf.where(high > low, high, _EMPTY_RANGE_HIGH)
-        return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
+        if self.is_symmetric:
+            high = tf.maximum(high, -low)
+            low = -high
+        return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high, num_bits=self.bits, narrow_range=self.is_symmetric)
 
     def compute_output_shape(self, input_shape: Any, **_: Any) -> Any:  # noqa: ANN401
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "slots": self.slots, "low": self.low, "high": self.high}
+        return {**super().get_config(), "slots": self.slots, "low": self.low, "high": self.high, "bits": self.bits}
 
 
 def _observe(ranges: Any, inputs: Any, slot: int, nonnegative: bool) -> Any:  # noqa: ANN401
@@ -81,12 +100,16 @@ def _observe(ranges: Any, inputs: Any, slot: int, nonnegative: bool) -> Any:  # 
     return tf.tensor_scatter_nd_update(ranges, [[slot]], [moved])
 
 
-def fake_quant_kernel(kernel: Any, *, depthwise: bool = False, transposed: bool = False) -> Any:  # noqa: ANN401
+def fake_quant_kernel(kernel: Any, *, depthwise: bool = False, transposed: bool = False, per_tensor: bool = False) -> Any:  # noqa: ANN401
     """The kernel on its int8 grid, one scale per output channel; gradients pass unchanged.
 
     Args:
         kernel: [..., in, out]; depthwise [..., in, multiplier] (every pair is an output); transposed [..., out, in].
+        per_tensor: one scale for the whole kernel instead.
     """
+    if per_tensor:
+        limit = tf.maximum(tf.reduce_max(tf.abs(tf.stop_gradient(kernel))), _SMALLEST_WEIGHT_RANGE)
+        return tf.quantization.fake_quant_with_min_max_vars(kernel, -limit, limit, narrow_range=True)
     if transposed:
         axes = [*range(len(kernel.shape) - 2), len(kernel.shape) - 1, len(kernel.shape) - 2]
         return tf.transpose(fake_quant_kernel(tf.transpose(kernel, axes)), axes)
@@ -104,17 +127,27 @@ class _Int8Kernel:
         kernel_gain: constant between the variable and the kernel. Folding a Rescaling(1/255) leaves weights so small that one optimizer
             step would drown them; the variable is kept at the usual size instead.
         keep_zeros: weights that are zero when the layer is made stay zero in training (`kernel_mask` holds where).
+        per_tensor: one scale for the whole kernel instead of one per output channel.
     """
 
     kernel_gain: float
     keep_zeros: bool
+    per_tensor: bool
     kernel_mask: Any
     kernel: Any
 
-    def __init__(self, *args: Any, kernel_gain: float = 1.0, keep_zeros: bool = False, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401
+        kernel_gain: float = 1.0,
+        keep_zeros: bool = False,
+        per_tensor: bool = False,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.kernel_gain = kernel_gain
         self.keep_zeros = keep_zeros
+        self.per_tensor = per_tensor
 
     def build(self, input_shape: Any) -> None:  # noqa: ANN401
         super().build(input_shape)  # type: ignore[misc]  # the Keras layer beside this class in the bases
@@ -132,7 +165,7 @@ class _Int8Kernel:
 
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = super().get_config()  # type: ignore[misc]
-        return {**config, "kernel_gain": self.kernel_gain, "keep_zeros": self.keep_zeros}
+        return {**config, "kernel_gain": self.kernel_gain, "keep_zeros": self.keep_zeros, "per_tensor": self.per_tensor}
 
     @property
     def effective_kernel(self) -> Any:  # noqa: ANN401
@@ -151,7 +184,7 @@ class Int8Conv1D(_Int8Kernel, keras.layers.Conv1D):  # type: ignore[misc]
     """Conv1D on an int8 kernel."""
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:  # noqa: ANN401
-        return super().convolution_op(inputs, fake_quant_kernel(self.effective_kernel))
+        return super().convolution_op(inputs, fake_quant_kernel(self.effective_kernel, per_tensor=self.per_tensor))
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
@@ -159,14 +192,14 @@ class Int8Conv2D(_Int8Kernel, keras.layers.Conv2D):  # type: ignore[misc]
     """Conv2D on an int8 kernel."""
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:  # noqa: ANN401
-        return super().convolution_op(inputs, fake_quant_kernel(self.effective_kernel))
+        return super().convolution_op(inputs, fake_quant_kernel(self.effective_kernel, per_tensor=self.per_tensor))
 
 
 class _Int8Depthwise(_Int8Kernel):
     def call(self, inputs: Any) -> Any:  # noqa: ANN401
         outputs = keras.ops.depthwise_conv(
             inputs,
-            fake_quant_kernel(self.effective_kernel, depthwise=True),
+            fake_quant_kernel(self.effective_kernel, depthwise=True, per_tensor=self.per_tensor),
             strides=self.strides,  # type: ignore[attr-defined]
             padding=self.padding,  # type: ignore[attr-defined]
             dilation_rate=self.dilation_rate,  # type: ignore[attr-defined]
@@ -189,7 +222,7 @@ class _Int8Transposed(_Int8Kernel):
     def call(self, inputs: Any) -> Any:  # noqa: ANN401
         outputs = keras.ops.conv_transpose(
             inputs,
-            fake_quant_kernel(self.effective_kernel, transposed=True),
+            fake_quant_kernel(self.effective_kernel, transposed=True, per_tensor=self.per_tensor),
             strides=list(self.strides),  # type: ignore[attr-defined]
             padding=self.padding,  # type: ignore[attr-defined]
             output_padding=self.output_padding,  # type: ignore[attr-defined]
@@ -214,7 +247,7 @@ class Int8Dense(_Int8Kernel, keras.layers.Dense):  # type: ignore[misc]
     """Dense on an int8 kernel."""
 
     def call(self, inputs: Any, training: Any = None) -> Any:  # noqa: ANN401
-        return self._finish(keras.ops.matmul(inputs, fake_quant_kernel(self.effective_kernel)))
+        return self._finish(keras.ops.matmul(inputs, fake_quant_kernel(self.effective_kernel, per_tensor=self.per_tensor)))
 
 
 INT8_KINDS: dict[type, type] = {

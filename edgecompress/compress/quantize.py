@@ -199,7 +199,7 @@ def _range_of(ranges: NDArray[Any], name: str) -> tuple[float, float]:
 
 def _restore_kernel(operator: Operator) -> None:
     config, weights = dict(operator.config or {}), list(operator.weights or [])
-    gain, masked = config.pop("kernel_gain"), config.pop("keep_zeros")
+    gain, masked, _ = config.pop("kernel_gain"), config.pop("keep_zeros"), config.pop("per_tensor")
     if masked:
         weights[0] = weights[0] * weights.pop()
     operator.kind = FLOAT_KINDS[operator.kind]
