@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.compress.score import Score, score_outputs
+from edgecompress.compress.data import Data
+from edgecompress.compress.score import Score, score_of, score_outputs
 from edgecompress.convert.calibrate import Inputs, input_arrays
 from edgecompress.errors import DataError, ModelError
 
@@ -18,7 +19,12 @@ _PROBE = 4
 
 
 def run_tflite(model: bytes, inputs: Inputs) -> NDArray[np.float64]:
-    """The model's first output for every sample, as real values.
+    """The model's first output for every sample, as real values; see `run_tflite_outputs`."""
+    return run_tflite_outputs(model, inputs)[0]
+
+
+def run_tflite_outputs(model: bytes, inputs: Inputs) -> list[NDArray[np.float64]]:
+    """The model's outputs for every sample, as real values.
 
     The model is run in batches of 32 if the first 4 samples come out the same one by one; a model that fixes its batch runs one by one.
 
@@ -27,7 +33,7 @@ def run_tflite(model: bytes, inputs: Inputs) -> NDArray[np.float64]:
         inputs: real values [n, ...]; quantized with the model's own scales, halves to even.
 
     Returns:
-        [n, ...]
+        [n, ...] for each output.
 
     Raises:
         ModelError: LiteRT refuses the model.
@@ -40,20 +46,24 @@ def run_tflite(model: bytes, inputs: Inputs) -> NDArray[np.float64]:
     probe = _run(single, [array[:_PROBE] for array in arrays], 1)
     if count > _PROBE:
         batched = _open_batched(model, _PROBE)
-        if batched is not None and np.array_equal(_run(batched, [array[:_PROBE] for array in arrays], _PROBE), probe):
+        if batched is not None and _equal(_run(batched, [array[:_PROBE] for array in arrays], _PROBE), probe):
             batched = _open_batched(model, _BATCH)
             if batched is not None:
                 return _run(batched, arrays, _BATCH)
     return _run(single, arrays, 1)
 
 
-def score_tflite(model: bytes, x: Inputs, y: NDArray[np.generic], *, probabilities: bool) -> Score | None:
-    """A .tflite's score on labelled data; None when the labels allow none."""
-    outputs = run_tflite(model, x)
-    try:
-        return score_outputs(outputs, y, probabilities=probabilities)
-    except DataError:
+def score_tflite(model: bytes, data: Data, *, probabilities: bool) -> Score | None:
+    """A .tflite's score on the validation data; None when its labels allow none.
+
+    Raises:
+        DataError: the inputs do not fit the model, or the user's metric failed.
+        ModelError: LiteRT refuses the model.
+    """
+    if data.validation is None:
         return None
+    outputs = run_tflite_outputs(model, data.validation[0])
+    return score_of(outputs[0] if len(outputs) == 1 else outputs, data, probabilities=probabilities)
 
 
 def evaluate_tflite(model: bytes, x: Inputs, y: NDArray[np.generic]) -> float:
@@ -99,17 +109,22 @@ def _open_batched(model: bytes, batch: int) -> Any | None:  # noqa: ANN401
     return interpreter if grown else None
 
 
-def _run(interpreter: Any, arrays: Sequence[NDArray[np.generic]], batch: int) -> NDArray[np.float64]:  # noqa: ANN401
-    output = interpreter.get_output_details()[0]
-    results = []
+def _equal(left: Sequence[NDArray[np.float64]], right: Sequence[NDArray[np.float64]]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def _run(interpreter: Any, arrays: Sequence[NDArray[np.generic]], batch: int) -> list[NDArray[np.float64]]:  # noqa: ANN401
+    outputs = interpreter.get_output_details()
+    results: list[list[NDArray[np.generic]]] = [[] for _ in outputs]
     for start in range(0, len(arrays[0]), batch):
         parts = [array[start : start + batch] for array in arrays]
         given = len(parts[0])
         for detail, part in zip(interpreter.get_input_details(), parts, strict=True):
             interpreter.set_tensor(detail["index"], np.resize(part, (batch, *part.shape[1:])) if given < batch else part)
         interpreter.invoke()
-        results.append(np.array(interpreter.get_tensor(output["index"]))[:given])
-    return _dequantize(np.concatenate(results), output)
+        for parts_of_output, output in zip(results, outputs, strict=True):
+            parts_of_output.append(np.array(interpreter.get_tensor(output["index"]))[:given])
+    return [_dequantize(np.concatenate(parts), output) for parts, output in zip(results, outputs, strict=True)]
 
 
 def _in_order(inputs: Inputs, details: Sequence[dict[str, Any]]) -> list[NDArray[np.generic]]:

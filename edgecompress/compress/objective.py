@@ -81,6 +81,8 @@ def find_objective(model: Model, data: Data) -> Objective:
     Raises:
         DataError: none of them says what to train for.
     """
+    if isinstance(data.loss, Objective):
+        return data.loss
     if data.loss is not None:
         return Objective(data.loss, None, "the data function's loss")
     labels = data.example_labels

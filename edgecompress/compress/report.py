@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import platform
 from collections.abc import Sequence
@@ -10,38 +9,30 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from edgecompress.compress.score import Score
+from edgecompress.compress.footprint import Footprint, gzip_size
 from edgecompress.recipe import Recipe, Settings
 
 if TYPE_CHECKING:
-    from edgecompress.compress.prune import PruneNote
-    from edgecompress.compress.quantization import QuantizeNote
+    from edgecompress.compress.passes import Note
 
-REPORT_SCHEMA = 1
+REPORT_SCHEMA = 2
 
 _PACKAGES = ("edgecompress", "keras", "tensorflow", "ai-edge-litert", "numpy")
 
 
-def build_report(
-    *,
-    recipe: Recipe,
-    steps: Sequence[tuple[Settings, PruneNote | QuantizeNote]],
-    model: bytes,
-    before: Score | None,
-    after: Score | None,
-) -> dict[str, Any]:
+def build_report(*, recipe: Recipe, steps: Sequence[dict[str, Any]], model: bytes, before: Footprint, after: Footprint) -> dict[str, Any]:
     """The document, ready for JSON.
 
-    Keys: `schema`, `versions`, `seed`, `recipe` (as asked), `steps` (each with its settings and what it did; sparsity per layer for prune),
-    `tflite_bytes`, `gzip_bytes` (level 9, no time stamp), `sha256`, and `score` on the validation data: `metric`, `n`, `keras` (the model
-    that came in) and `tflite` (through LiteRT); null when the labels allow none.
+    Keys: `schema`, `versions`, `seed`, `recipe` (as asked), `steps` (see `step_entry`), `tflite_bytes`, `gzip_bytes` (level 9, no time
+    stamp), `sha256`, and `score` on the validation data: `metric`, `n`, `keras` (the model that came in) and `tflite` (through LiteRT);
+    null when the labels allow none.
     """
     return {
         "schema": REPORT_SCHEMA,
-        "versions": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "versions": package_versions(),
         "seed": recipe.seed,
         "recipe": recipe.model_dump(mode="json", by_alias=True),
-        "steps": [settings.model_dump(mode="json", by_alias=True) | {"note": _note(note)} for settings, note in steps],
+        "steps": list(steps),
         "tflite_bytes": len(model),
         "gzip_bytes": gzip_size(model),
         "sha256": hashlib.sha256(model).hexdigest(),
@@ -49,28 +40,38 @@ def build_report(
     }
 
 
-def gzip_size(data: bytes) -> int:
-    """Bytes after gzip, level 9, without a time stamp."""
-    return len(gzip.compress(data, 9, mtime=0))
+def step_entry(settings: Settings, note: Note, before: Footprint, after: Footprint, seconds: float) -> dict[str, Any]:
+    """One step: its settings, `note` (what the pass did), `before` and `after` (see `Footprint`), and the pass's `seconds`."""
+    return settings.model_dump(mode="json", by_alias=True) | {
+        "note": _note(note),
+        "before": asdict(before),
+        "after": asdict(after),
+        "seconds": round(seconds, 3),
+    }
 
 
-def _note(note: PruneNote | QuantizeNote) -> dict[str, Any]:
+def package_versions() -> dict[str, str | None]:
+    """What computed the result."""
+    return {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()}
+
+
+def _note(note: Note) -> dict[str, Any]:
     facts = asdict(note)
-    if "layers" in facts:
+    if "zeros" in facts and facts.get("weights"):
         facts["sparsity"] = facts["zeros"] / facts["weights"]
         facts["layers"] = [layer | {"sparsity": layer["zeros"] / layer["weights"]} for layer in facts["layers"]]
     return facts
 
 
-def _score(before: Score | None, after: Score | None) -> dict[str, Any] | None:
-    known = after or before
+def _score(before: Footprint, after: Footprint) -> dict[str, Any] | None:
+    known = after.tflite or before.keras
     if known is None:
         return None
     return {
         "metric": known.metric,
         "n": known.n,
-        "keras": None if before is None else before.value,
-        "tflite": None if after is None else after.value,
+        "keras": None if before.keras is None else before.keras.value,
+        "tflite": None if after.tflite is None else after.tflite.value,
     }
 
 

@@ -1,25 +1,24 @@
-"""A recipe applied to a model: each step a function of model, settings and data that gives a model and a note."""
+"""A recipe applied to a model: each step a function of model, settings and data that gives a model and a note, and is measured."""
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from edgecompress.compress.checkpoints import Checkpoints, step_keys
 from edgecompress.compress.data import Data, fit_data
-from edgecompress.compress.report import build_report
+from edgecompress.compress.footprint import Footprint, measure_bytes, measure_footprint
+from edgecompress.compress.passes import Note, apply_pass
+from edgecompress.compress.report import build_report, package_versions, step_entry
 from edgecompress.convert import Converter
+from edgecompress.errors import DataError
 from edgecompress.progress import Progress, silent
-from edgecompress.recipe import DEFAULT_RECIPE, PruneSettings, QuantizeSettings, Recipe, Settings
+from edgecompress.recipe import DEFAULT_RECIPE, QuantizeSettings, Recipe, Settings
 
 if TYPE_CHECKING:
     from keras import Model
-
-    from edgecompress.compress.prune import PruneNote
-    from edgecompress.compress.quantization import QuantizeNote
-    from edgecompress.compress.score import Score
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +29,13 @@ class CompressResult:
         model_bytes: the .tflite.
         report: ready for JSON, see `report.build_report`.
         keras_model: the model just before conversion: with fake-quant after QAT, prepared for post-training quantization.
+        resumed: how many steps an earlier run had finished.
     """
 
     model_bytes: bytes
     report: dict[str, Any]
     keras_model: Model
+    resumed: int = 0
 
 
 def compress(
@@ -44,6 +45,7 @@ def compress(
     *,
     progress: Progress = silent,
     converter: Converter | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> CompressResult:
     """Apply the recipe's steps in order, then convert; `model` is not changed. The same inputs give the same bytes.
 
@@ -53,6 +55,7 @@ def compress(
         recipe: a recipe without a quantize step ends in post-training int8.
         data: what the steps need of train, validation and calibration data.
         converter: one that is running already; by default one is started for this model.
+        checkpoints: where finished steps are kept, and where an interrupted run goes on; None keeps nothing.
 
     Raises:
         DataError: data that a step needs is missing or does not fit the model.
@@ -64,52 +67,123 @@ def compress(
         >>> result = compress(model, data=Data(calibration=x[:200]))  # doctest: +SKIP
         >>> Path("model.tflite").write_bytes(result.model_bytes)  # doctest: +SKIP
     """
-    import keras
-
     from edgecompress.compress.layers import require_float_layers
-    from edgecompress.compress.quantization import convert_quantized
-    from edgecompress.compress.score import score_model
+    from edgecompress.compress.surroundings import op_determinism
 
     require_float_layers(model, recipe.quantize.allow_float)
-    keras.utils.set_random_seed(recipe.seed)
-    data = fit_data(data or Data(), model)
-    before = score_model(model, data)
-    settings: list[Settings] = list(recipe.step)
-    if not isinstance(settings[-1], QuantizeSettings):
-        settings.append(recipe.quantize)
-    steps: list[tuple[Settings, PruneNote | QuantizeNote]] = []
-    current = model
-    for step in settings:
-        current, note = _apply(current, step, data, progress)
-        steps.append((step, note))
-    progress("convert", 0, 1)
-    with nullcontext(converter) if converter else Converter() as running:
-        model_bytes = convert_quantized(current, recipe.quantize, data, running)
-    progress("convert", 1, 1)
-    after = _score(model_bytes, model, data)
-    return CompressResult(model_bytes, build_report(recipe=recipe, steps=steps, model=model_bytes, before=before, after=after), current)
+    fitted = _with_objective(fit_data(data or Data(), model), model)
+    with op_determinism(recipe), nullcontext(converter) if converter else Converter() as running:
+        return _Run(model, recipe, fitted, progress, running, checkpoints).run()
 
 
-def _apply(model: Model, settings: Settings, data: Data, progress: Progress) -> tuple[Model, PruneNote | QuantizeNote]:
-    """One step of a recipe; a new pass is one more case."""
-    match settings:
-        case PruneSettings():
-            from edgecompress.compress.prune import prune
+class _Run:
+    """One recipe on its way; `_current` is the model after the steps done so far."""
 
-            return prune(model, settings, data, progress=progress)
-        case QuantizeSettings():
-            from edgecompress.compress.quantization import quantize
+    def __init__(
+        self, model: Model, recipe: Recipe, data: Data, progress: Progress, converter: Converter, checkpoints: Checkpoints | None
+    ) -> None:
+        self._original = self._current = model
+        self._recipe = recipe
+        self._data = data
+        self._progress = progress
+        self._converter = converter
+        self._checkpoints = checkpoints
+        self._steps = _steps_of(recipe)
+        self._entries: list[dict[str, Any]] = []
+        self._resumed = 0
 
-            return quantize(model, settings, data, progress=progress)
+    def run(self) -> CompressResult:
+        *steps, closing = self._steps
+        allowed = self._recipe.quantize.allow_float
+        self._progress("measure", 0, None)
+        before = first = measure_footprint(self._original, self._data, self._converter, allow_float=allowed)
+        keys = self._keys()
+        for index, settings in enumerate(steps):
+            if self._resume(index, keys):
+                before = _footprint_of(self._entries[-1])
+                continue
+            note, seconds = self._apply(index, settings)
+            self._progress("measure", 0, None)
+            after = measure_footprint(self._current, self._data, self._converter, allow_float=allowed)
+            self._entries.append(step_entry(settings, note, before, after, seconds))
+            if self._checkpoints is not None:
+                self._checkpoints.save(index, keys[index], self._current, self._entries[-1])
+            before = after
+        note, seconds = self._apply(len(steps), closing)
+        return self._convert(closing, note, seconds, first, before)
+
+    def _apply(self, index: int, settings: Settings) -> tuple[Note, float]:
+        """Do one step, from a seed of its own, so that a resumed run draws the same numbers."""
+        import keras
+
+        from edgecompress.compress.surroundings import strategy_scope
+        from edgecompress.compress.train import copy_model
+
+        keras.utils.set_random_seed(self._recipe.seed + index)
+        start = time.perf_counter()
+        with strategy_scope(self._recipe):
+            self._current, note = apply_pass(self._current, settings, self._data, self._original, self._progress)
+        if self._recipe.strategy != "single":
+            # Variables that live on several devices stay behind.
+            self._current = copy_model(self._current)
+        return note, time.perf_counter() - start
+
+    def _convert(self, settings: Settings, note: Note, seconds: float, first: Footprint, before: Footprint) -> CompressResult:
+        from edgecompress.compress.quantization import convert_quantized
+        from edgecompress.compress.score import score_model
+
+        quantize = self._recipe.quantize
+        self._progress("convert", 0, 1)
+        start = time.perf_counter()
+        model_bytes = convert_quantized(self._current, quantize, self._data, self._converter)
+        seconds += time.perf_counter() - start
+        self._progress("convert", 1, 1)
+        measured = measure_bytes(model_bytes, self._original, self._data, mode=quantize.mode)
+        after = replace(measured, keras=score_model(self._current, self._data))
+        self._entries.append(step_entry(settings, note, before, after, seconds))
+        report = build_report(recipe=self._recipe, steps=self._entries, model=model_bytes, before=first, after=after)
+        return CompressResult(model_bytes, report, self._current, self._resumed)
+
+    def _keys(self) -> list[str]:
+        if self._checkpoints is None:
+            return []
+        return step_keys(self._original, self._data, self._recipe, self._steps, package_versions())
+
+    def _resume(self, index: int, keys: list[str]) -> bool:
+        """Take over a step that an earlier run finished."""
+        if self._checkpoints is None or self._resumed < index:
+            return False
+        found = self._checkpoints.load(index, keys[index])
+        if found is None:
+            return False
+        self._current = found.model
+        self._entries.append(found.entry)
+        self._resumed += 1
+        return True
 
 
-def _score(model_bytes: bytes, model: Model, data: Data) -> Score | None:
-    from edgecompress.compress.evaluate import score_tflite
-    from edgecompress.compress.objective import gives_probabilities
+def _steps_of(recipe: Recipe) -> list[Settings]:
+    steps: list[Settings] = list(recipe.step)
+    return steps if isinstance(steps[-1], QuantizeSettings) else [*steps, recipe.quantize]
 
-    if data.validation is None:
-        return None
-    x, y = data.validation
-    if len(model.outputs) != 1 or not isinstance(y, np.ndarray):
-        return None
-    return score_tflite(model_bytes, x, y, probabilities=gives_probabilities(model))
+
+def _with_objective(data: Data, model: Model) -> Data:
+    """The same data with the loss of the model that came in: later models are rebuilt ones, which know none."""
+    from edgecompress.compress.objective import find_objective
+
+    if data.train is None:
+        return data
+    try:
+        return replace(data, loss=find_objective(model, data))
+    except DataError:
+        # A recipe that trains nothing needs none; a step that trains says what is wrong.
+        return data
+
+
+def _footprint_of(entry: dict[str, Any]) -> Footprint:
+    from edgecompress.compress.score import Score
+
+    facts = dict(entry["after"])
+    for name in ("keras", "tflite"):
+        facts[name] = None if facts[name] is None else Score(**facts[name])
+    return Footprint(**facts)

@@ -1,37 +1,48 @@
-"""How good a model is on labelled data, by one rule for Keras models and .tflite files: accuracy, or a regression's mean absolute error."""
+"""How good a model is on labelled data, by one rule for Keras models and .tflite files: the user's metric, or accuracy, or a regression's
+mean absolute error."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.compress.data import Data, as_model_inputs
+from edgecompress.compress.data import Data, Labels, as_model_inputs, count_samples
 from edgecompress.compress.objective import Task, find_task, gives_probabilities
 from edgecompress.errors import DataError
 
 if TYPE_CHECKING:
     from keras import Model
 
+Outputs: TypeAlias = NDArray[np.floating[Any]] | Sequence[NDArray[np.floating[Any]]]
+"""What a model gives: one array [n, ...], or a list with one for each of its outputs."""
+
 _PREDICT_BATCH = 256
 
 
 @dataclass(frozen=True)
 class Score:
-    """One number on one set; accuracy is a fraction, higher is better; an error is lower the better.
+    """One number on one set.
 
     Attributes:
+        value: accuracy is a fraction.
         n: samples.
+        higher_is_better: False for errors.
     """
 
     metric: str
     value: float
     n: int
+    higher_is_better: bool = True
+
+    def loss_against(self, other: Score) -> float:
+        """By how much this one is worse than `other`; negative when it is better."""
+        return other.value - self.value if self.higher_is_better else self.value - other.value
 
 
 def score_outputs(outputs: NDArray[np.floating], labels: NDArray[np.generic], *, probabilities: bool) -> Score:
@@ -54,34 +65,73 @@ def score_outputs(outputs: NDArray[np.floating], labels: NDArray[np.generic], *,
             hits = (outputs > (0.5 if probabilities else 0.0)) == (labels.reshape(outputs.shape) == 1)
         case Task.REGRESSION:
             error = np.abs(outputs - labels.reshape(outputs.shape).astype(np.float64))
-            return Score("mean_absolute_error", float(error.mean()), len(labels))
+            return Score("mean_absolute_error", float(error.mean()), len(labels), higher_is_better=False)
     return Score("accuracy", float(np.mean(hits)), len(labels))
 
 
-def score_model(model: Model, data: Data) -> Score | None:
-    """A Keras model's score on the validation data; None without validation labels, or for several outputs."""
+def score_of(outputs: Outputs, data: Data, *, probabilities: bool) -> Score | None:
+    """Outputs for all validation inputs, scored as the data says; None when its labels allow none.
+
+    Args:
+        outputs: [n, ..., C], or one such array for each output of the model.
+
+    Raises:
+        DataError: the user's metric failed.
+    """
     if data.validation is None:
         return None
-    x, y = data.validation
-    if len(model.outputs) != 1 or not isinstance(y, np.ndarray):
+    labels = data.validation[1]
+    if data.metric is not None:
+        return _user_score(outputs, labels, data)
+    if not isinstance(labels, np.ndarray) or not isinstance(outputs, np.ndarray):
         return None
-    outputs = _predict(model, as_model_inputs(model, x), len(y))
     try:
-        return score_outputs(outputs, y, probabilities=gives_probabilities(model))
+        return score_outputs(outputs, labels, probabilities=probabilities)
     except DataError:
         # A loss of the user's own may use labels that no table of ours knows.
         return None
 
 
-def _predict(model: Model, inputs: Any, count: int) -> NDArray[np.floating]:  # noqa: ANN401  an array, or a structure of them
-    """The model's output for `count` samples, in batches of one size: a short last one would be traced anew."""
+def score_model(model: Model, data: Data) -> Score | None:
+    """A Keras model's score on the validation data; None without validation labels that allow one."""
+    if data.validation is None:
+        return None
+    x, y = data.validation
+    outputs = _predict(model, as_model_inputs(model, x), count_samples(y))
+    return score_of(outputs, data, probabilities=gives_probabilities(model))
+
+
+def _user_score(outputs: Outputs, labels: Labels, data: Data) -> Score:
+    import keras
+
+    metric: Any = keras.metrics.get(data.metric) if isinstance(data.metric, str) else data.metric
+    name = str(getattr(metric, "name", None) or getattr(metric, "__name__", None) or type(metric).__name__)
+    try:
+        if isinstance(metric, keras.metrics.Metric):
+            metric.reset_state()
+            metric.update_state(labels, outputs)
+            value = float(metric.result())
+        else:
+            value = float(np.mean(metric(labels, outputs)))
+    except (TypeError, ValueError, ArithmeticError, LookupError) as e:
+        raise DataError(
+            f"the metric {name!r} failed on the validation data: {type(e).__name__}: {(str(e).splitlines() or [''])[0]}",
+            hint="it is called with (labels, outputs), numpy arrays of all validation samples, and returns a number",
+        ) from e
+    return Score(name, value, count_samples(labels), higher_is_better=data.metric_goal == "max")
+
+
+def _predict(model: Model, inputs: Any, count: int) -> Outputs:  # noqa: ANN401  an array, or a structure of them
+    """The model's outputs for `count` samples, in batches of one size: a short last one would be traced anew."""
     import keras
 
     batch = model.inputs[0].shape[0] or min(count, _PREDICT_BATCH)
     whole = -(-count // batch) * batch
     padded = keras.tree.map_structure(lambda array: np.resize(array, (whole, *array.shape[1:])), inputs)
     with _without_retracing_warnings():
-        return np.asarray(model.predict(padded, batch_size=batch, verbose=0))[:count]
+        outputs = keras.tree.flatten(model.predict(padded, batch_size=batch, verbose=0))
+    arrays = [np.asarray(output)[:count] for output in outputs]
+    return arrays[0] if len(arrays) == 1 else arrays
 
 
 @contextmanager

@@ -171,7 +171,7 @@ def _variant(
 ) -> Variant:
     """A variant with its sizes, and its accuracy unless that is known already."""
     from edgecompress.compress import evaluate_tflite
-    from edgecompress.compress.report import gzip_size
+    from edgecompress.compress.footprint import gzip_size
 
     data = model.read_bytes()
     if accuracy is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -25,10 +25,19 @@ Settings = Annotated[PruneSettings | QuantizeSettings, Field(discriminator="kind
 
 
 class Recipe(StepSettings):
-    """Ordered steps; the last one is `quantize`, and there is only one of it."""
+    """Ordered steps; the last one is `quantize`, and there is only one of it.
+
+    Attributes:
+        seed: of Python, numpy and TensorFlow; step n starts from seed + n.
+        deterministic: TensorFlow's deterministic ops, so that the same inputs give the same bits in every run with as many threads.
+        strategy: the tf.distribute strategy that training runs under: on one device (`single`), on all GPUs, or all logical CPU devices
+            without one (`mirrored`), on the workers that TF_CONFIG names (`multi_worker`).
+    """
 
     step: Annotated[tuple[Settings, ...], Field(min_length=1)]
     seed: Annotated[int, Field(ge=0)] = 0
+    deterministic: bool = True
+    strategy: Literal["single", "mirrored", "multi_worker"] = "single"
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
