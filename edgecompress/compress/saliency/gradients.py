@@ -1,0 +1,59 @@
+"""dL/dw of kernels, batch by batch, in inference mode: no dropout, BatchNormalization on its moving statistics, so that it repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edgecompress.compress.data import Data, train_batches
+from edgecompress.compress.layers import walk_layers
+from edgecompress.compress.objective import find_objective
+from edgecompress.compress.saliency.run_network import is_grouped, traced
+from edgecompress.progress import Progress
+
+STAGE = "read gradients"
+
+_FEW_BATCHES = 8
+
+
+def batch_gradients(
+    model: keras.Model, variables: Sequence[keras.Variable], data: Data, *, samples: int, batch_size: int, progress: Progress
+) -> Iterator[list[NDArray[np.float32]]]:
+    """The gradient of each batch's mean loss, one array a variable; zeros for one that the loss does not see.
+
+    Raises:
+        DataError: there is no training data, or no loss follows from it.
+    """
+    loss_of = loss_function(model, data)
+    values = [variable.value for variable in variables]
+    batches = list(train_batches(data, model, samples=samples, batch_size=batch_size, stage=STAGE))
+
+    def differentiate(x: Any, y: Any) -> list[Any]:  # noqa: ANN401  tensors in the model's structure
+        # Watched by hand: a frozen kernel has a gradient too.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            loss = loss_of(y, model(x, training=False))
+        return list(tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+
+    # Tracing takes as long as a few batches of a large model.
+    pays = len(batches) > _FEW_BATCHES or any(is_grouped(layer) for _, layer in walk_layers(model))
+    run = traced(differentiate) if pays else differentiate
+    for index, (x, y) in enumerate(batches):
+        progress(STAGE, index, len(batches))
+        yield [np.asarray(gradient) for gradient in run(*keras.tree.map_structure(tf.convert_to_tensor, (x, y)))]
+    progress(STAGE, len(batches), len(batches))
+
+
+def loss_function(model: keras.Model, data: Data) -> Callable[[Any, Any], Any]:
+    """`loss(y, y_pred)`: the scalar that fine-tuning would minimize, without changing how `model` is compiled."""
+    objective = find_objective(model, data)
+    # The same layers and variables under a second head, since compiling resets a model's own optimizer and metrics.
+    head = keras.Model(model.inputs, model.outputs if len(model.outputs) > 1 else model.outputs[0])
+    head.output_names = list(model.output_names)
+    head.compile(loss=objective.loss, loss_weights=objective.loss_weights)
+    return lambda y, y_pred: head.compute_loss(y=y, y_pred=y_pred)
