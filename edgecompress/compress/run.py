@@ -76,6 +76,13 @@ def compress(
         return _Run(model, recipe, fitted, progress, running, checkpoints).run()
 
 
+def set_seeds(seed: int) -> None:
+    """Python's, numpy's and TensorFlow's random numbers from here on."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+
+
 class _Run:
     """One recipe on its way; `_current` is the model after the steps done so far."""
 
@@ -114,12 +121,10 @@ class _Run:
 
     def _apply(self, index: int, settings: Settings) -> tuple[Note, float]:
         """Do one step, from a seed of its own, so that a resumed run draws the same numbers."""
-        import keras
-
         from edgecompress.compress.surroundings import strategy_scope
         from edgecompress.compress.train import copy_model
 
-        keras.utils.set_random_seed(self._recipe.seed + index)
+        set_seeds(self._recipe.seed + index)
         start = time.perf_counter()
         with strategy_scope(self._recipe):
             self._current, note = apply_pass(self._current, settings, self._data, self._original, self._progress)

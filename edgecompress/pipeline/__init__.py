@@ -9,7 +9,7 @@ measure    a profile of the model on a device
 demo       all of it on real data
 """
 
-from edgecompress.pipeline.compress import CompressSummary, compress
+from edgecompress.pipeline.compress import CompressSummary, StepSummary, compress
 from edgecompress.pipeline.demo import DemoResult, demo
 from edgecompress.pipeline.firmware import build, generate, run
 from edgecompress.pipeline.inspect import Inspection, inspect
@@ -19,6 +19,7 @@ __all__ = [
     "CompressSummary",
     "DemoResult",
     "Inspection",
+    "StepSummary",
     "build",
     "compress",
     "demo",

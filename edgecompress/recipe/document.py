@@ -53,6 +53,11 @@ class Recipe(StepSettings):
         return last if isinstance(last, QuantizeSettings) else QuantizeSettings()
 
 
+BUILT_IN = ("small", "fast", "tiny")
+"""Recipes that come with the package: `small` for the smallest download, `fast` for the fewest instructions, `tiny` for both."""
+
+_FOLDER = Path(__file__).parent / "built_in"
+
 DEFAULT_RECIPE = Recipe(step=(QuantizeSettings(),))
 """Post-training int8: what `compress` does without a recipe."""
 
@@ -68,6 +73,18 @@ def read_recipe(path: Path) -> Recipe:
     except (OSError, UnicodeDecodeError) as e:
         raise RecipeError(f"{path}: cannot be read: {reason(e)}", hint="give the path of a recipe in TOML") from e
     return parse_recipe(text, str(path))
+
+
+def find_recipe(name: Path | str) -> Recipe:
+    """A built-in recipe by its name (a file of that name comes first), or the recipe in a file.
+
+    Raises:
+        RecipeError: see `read_recipe`.
+    """
+    path = Path(name)
+    if str(name) in BUILT_IN and not path.exists():
+        return parse_recipe((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"), f"recipe {name}")
+    return read_recipe(path)
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
