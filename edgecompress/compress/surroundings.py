@@ -38,20 +38,14 @@ def strategy_scope(recipe: Recipe) -> AbstractContextManager[Any]:
         scope: AbstractContextManager[Any] = _strategy(recipe.strategy).scope()
     except (ValueError, RuntimeError, tf.errors.OpError) as e:
         reason = (str(e).splitlines() or [type(e).__name__])[0]
-        raise RecipeError(
-            f"strategy {recipe.strategy!r} cannot be started: {reason}", hint='"multi_worker" needs TF_CONFIG; "single" needs nothing'
-        ) from e
+        raise RecipeError(f"strategy {recipe.strategy!r} cannot be started: {reason}", hint='"single" needs one device only') from e
     return scope
 
 
 @cache
 def _strategy(name: str) -> Any:  # noqa: ANN401  TensorFlow ships without types
     """One of a kind for the process: a second one would number its collective operations from the start again, and they would collide."""
-    match name:
-        case "mirrored":
-            devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-            return tf.distribute.MirroredStrategy([device.name for device in devices])
-        case "multi_worker":
-            return tf.distribute.MultiWorkerMirroredStrategy()
-        case _:
-            return tf.distribute.get_strategy()
+    if name == "mirrored":
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.get_strategy()

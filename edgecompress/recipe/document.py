@@ -30,14 +30,14 @@ class Recipe(StepSettings):
     Attributes:
         seed: of Python, numpy and TensorFlow; step n starts from seed + n.
         deterministic: TensorFlow's deterministic ops, so that the same inputs give the same bits in every run with as many threads.
-        strategy: the tf.distribute strategy that training runs under: on one device (`single`), on all GPUs, or all logical CPU devices
-            without one (`mirrored`), on the workers that TF_CONFIG names (`multi_worker`).
+        strategy: the tf.distribute strategy that training runs under: one device (`single`), or all GPUs of this machine, and without
+            one all logical CPU devices (`mirrored`). Keras 3's `fit` does not train over several machines.
     """
 
     step: Annotated[tuple[Settings, ...], Field(min_length=1)]
     seed: Annotated[int, Field(ge=0)] = 0
     deterministic: bool = True
-    strategy: Literal["single", "mirrored", "multi_worker"] = "single"
+    strategy: Literal["single", "mirrored"] = "single"
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
