@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from edgecompress.errors import RecipeError
 from edgecompress.recipe.base import StepSettings
+from edgecompress.recipe.order import first_conflict
 from edgecompress.recipe.prune import PruneSettings
 from edgecompress.recipe.quantize import QuantizeSettings
 from edgecompress.validation import first_problem, reason
@@ -41,9 +42,9 @@ class Recipe(StepSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        kinds = [step.kind for step in self.step]
-        if "quantize" in kinds[:-1]:
-            raise ValueError("quantize must be the last step, and there can be only one")
+        conflict = first_conflict([step.kind for step in self.step])
+        if conflict:
+            raise ValueError(conflict)
         return self
 
     @property
