@@ -69,7 +69,9 @@ def convert_quantized(model: Model, settings: QuantizeSettings, data: Data, conv
             f"quantize: mode {mode.value} measures ranges on calibration data, and the data has neither calibration nor train",
             hint=_CALIBRATE,
         )
-    return converter.convert(model, mode, calibration=calibration, allow_float=settings.allow_float)
+    from edgecompress.compress.int8_layers import plain_kernels
+
+    return converter.convert(plain_kernels(model), mode, calibration=calibration, allow_float=settings.allow_float)
 
 
 def _train_aware(

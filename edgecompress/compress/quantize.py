@@ -13,31 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.compress.fake_quant import FLOAT_KINDS, INT8_KINDS, FakeQuant
+from edgecompress.compress.fake_quant import FLOAT_KINDS, FakeQuant
+from edgecompress.compress.int8_layers import restore_kernels, round_kernel
 from edgecompress.compress.placement import RANGE_SUFFIX, place_ranges
 from edgecompress.compress.roles import Role, part_of
 from edgecompress.errors import ModelError, UnsupportedOpError
-from edgecompress.keras_graph.network import Call, Network, Operator, as_float32
+from edgecompress.keras_graph.network import Call, Network, Operator
 from edgecompress.keras_graph.prepare import prepare_network
-from edgecompress.keras_graph.quirks import make_biases_differ
 from edgecompress.keras_graph.rebuild import build_model
 from edgecompress.keras_graph.walk import read_network
-from edgecompress.keras_graph.weighted import is_weighted, kernel_of
+from edgecompress.keras_graph.weighted import is_weighted
 
 ANY_LAYER = "*"
 """In `allow_float`: every layer."""
-
-# Bounds and penalties that were meant for a kernel before its normalization was folded in: on the folded one they would do harm.
-_FOR_UNFOLDED_KERNELS = (
-    "kernel_regularizer",
-    "kernel_constraint",
-    "depthwise_regularizer",
-    "depthwise_constraint",
-    "bias_regularizer",
-    "bias_constraint",
-)
-# A kernel this much smaller or larger than a freshly initialised one gets a gain, so that the optimizer's steps keep their usual effect.
-_UNUSUAL_SIZE = 8.0
 
 
 @dataclass(frozen=True)
@@ -58,8 +46,8 @@ def quantization_aware(model: Any, *, allow_float: Sequence[str] = (), keep_zero
     """A trainable copy of `model` that rounds weights and activations as int8 inference will.
 
     The model is prepared first (normalizations folded, dropout gone; see `keras_graph.prepare`); penalties and constraints on weights are
-    dropped, as they were meant for the unfolded ones. Ranges are learned from the first training
-    batches: train at least one, or call `observe_ranges`, before `export_view`.
+    dropped, as they were meant for the unfolded ones. Layers on a codebook (see `levels`) stay on it. Ranges are learned from the first
+    training batches: train at least one, or call `observe_ranges`, before `export_view`.
 
     Args:
         allow_float: names of layers that may stay float; "*" allows any.
@@ -76,7 +64,7 @@ def quantization_aware(model: Any, *, allow_float: Sequence[str] = (), keep_zero
     place_ranges(network)
     for operator in network.operators():
         if is_weighted(operator):
-            _round_kernel(operator, keep_zeros=keep_zeros)
+            round_kernel(operator, keep_zeros=keep_zeros)
     return build_model(network)
 
 
@@ -95,10 +83,7 @@ def export_view(model: Any) -> Any:  # noqa: ANN401
     for call in network.calls:
         if call.operator in frozen:
             call.operator, call.kwargs = frozen[call.operator], {}
-    for operator in network.operators():
-        if operator.kind in FLOAT_KINDS:
-            _restore_kernel(operator)
-    make_biases_differ(network)
+    restore_kernels(network)
     return build_model(network)
 
 
@@ -152,27 +137,6 @@ def _float_layers(network: Network) -> list[FloatLayer]:
     return list(found.values())
 
 
-def _round_kernel(operator: Operator, *, keep_zeros: bool) -> None:
-    kernel = kernel_of(operator)
-    gain = _gain(kernel)
-    masked = keep_zeros and bool(np.any(kernel == 0)) and bool(np.any(kernel))
-    operator.kind = INT8_KINDS[operator.kind]
-    config = {key: value for key, value in (operator.config or {}).items() if key not in _FOR_UNFOLDED_KERNELS}
-    operator.config = {**config, "kernel_gain": gain, "keep_zeros": masked}
-    mask = [as_float32(kernel != 0)] if masked else []
-    operator.weights = [as_float32(kernel / gain), *(operator.weights or [])[1:], *mask]
-
-
-def _gain(kernel: NDArray[Any]) -> float:
-    """A power of two that brings an unusually small or large kernel to the size of a fresh one (Glorot's uniform limit)."""
-    receptive = float(np.prod(kernel.shape[:-2])) if kernel.ndim > 2 else 1.0
-    usual = float(np.sqrt(6.0 / (receptive * (kernel.shape[-1] + kernel.shape[-2]))))
-    largest = float(np.max(np.abs(kernel), initial=0.0))
-    if largest == 0 or 1 / _UNUSUAL_SIZE <= largest / usual <= _UNUSUAL_SIZE:
-        return 1.0
-    return float(2.0 ** np.round(np.log2(largest / usual)))
-
-
 def _freeze_range(network: Network, operator: Operator) -> Operator:
     config, weights = operator.config or {}, operator.weights or []
     low, high = config["low"], config["high"]
@@ -195,15 +159,6 @@ def _range_of(ranges: NDArray[Any], name: str) -> tuple[float, float]:
             f"{name.removesuffix(RANGE_SUFFIX)}: its output range is {low} to {high}", hint="training diverged: lower the learning rate"
         )
     return (low, high) if high > low else (0.0, 1.0)
-
-
-def _restore_kernel(operator: Operator) -> None:
-    config, weights = dict(operator.config or {}), list(operator.weights or [])
-    gain, masked, _ = config.pop("kernel_gain"), config.pop("keep_zeros"), config.pop("per_tensor")
-    if masked:
-        weights[0] = weights[0] * weights.pop()
-    operator.kind = FLOAT_KINDS[operator.kind]
-    operator.config, operator.weights = config, [as_float32(weights[0] * gain), *weights[1:]]
 
 
 def range_calls(network: Network) -> list[Call]:

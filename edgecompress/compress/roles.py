@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from edgecompress.compress.fake_quant import FLOAT_KINDS
 from edgecompress.keras_graph.activations import Curve, read_activation
 from edgecompress.keras_graph.network import Call, Operator
 from edgecompress.keras_graph.weighted import is_weighted
@@ -71,7 +72,7 @@ _OWN_CURVES = frozenset({Curve.LEAKY_RELU, Curve.PRELU, Curve.SILU, Curve.GELU, 
 
 def part_of(call: Call) -> Part:
     """The role of one call."""
-    if is_weighted(call.operator):
+    if is_weighted(call.operator) or call.operator.kind in FLOAT_KINDS:
         return Part(Role.WEIGHTED)
     activation = read_activation(call)
     if activation is not None:
