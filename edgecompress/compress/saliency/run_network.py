@@ -36,8 +36,16 @@ def is_grouped(layer: Any) -> bool:  # noqa: ANN401  a layer or an operation
 
 
 def traced(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as one graph, traced once for all batch sizes."""
-    return tf.function(function, autograph=False, reduce_retracing=True)  # type: ignore[no-any-return]  # TensorFlow ships without types
+    """The function of tensors as one graph, traced at its first call, for all batch sizes."""
+    graphs: list[Callable[..., Any]] = []
+
+    def run(*args: Any) -> Any:  # noqa: ANN401  tensors, or structures of them
+        if not graphs:
+            specs = keras.tree.map_structure(lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), args)
+            graphs.append(tf.function(function, autograph=False).get_concrete_function(*specs))
+        return graphs[0](*args)
+
+    return run
 
 
 def calls_by_path(model: keras.Model, network: Network) -> dict[str, list[Call]]:
@@ -89,7 +97,8 @@ def input_values(network: Network, inputs: Any) -> dict[Value, Tensor]:  # noqa:
 def run_call(call: Call, values: Mapping[Value, Tensor]) -> list[Tensor]:
     """One operator on the values it reads."""
     args, kwargs = keras.tree.map_structure(lambda leaf: values[leaf] if isinstance(leaf, Value) else leaf, (call.args, call.kwargs))
-    return list(keras.tree.flatten(call.operator.function(*args, **kwargs)))
+    run = call.operator.function or call.operator.source
+    return list(keras.tree.flatten(run(*args, **kwargs)))
 
 
 def last_readers(network: Network) -> dict[Value, int]:
