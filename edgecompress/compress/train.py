@@ -1,9 +1,13 @@
-"""Fine-tuning, the same for every pass: Adam with a cosine down to 0, a fixed shuffle, progress, Ctrl-C."""
+"""Fine-tuning, the same for every pass: Adam with a cosine down to 0, a fixed shuffle, progress, Ctrl-C.
+
+Zeros that are there at the start stay (`keep_zeros`), and a teacher helps when the settings name one (`distill.lesson`).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +15,16 @@ import keras
 import tensorflow as tf
 
 from edgecompress.compress.data import Data, Pair, as_model_inputs, count_samples
+from edgecompress.compress.distill.lesson import Lesson
+from edgecompress.compress.keep_zeros import ZeroKeepingAdam, zero_masks
 from edgecompress.compress.objective import find_objective
 from edgecompress.compress.stream import Stream
+from edgecompress.compress.trainee import LossTerm, make_trainee
 from edgecompress.errors import DataError, ModelError
 from edgecompress.progress import Progress
 from edgecompress.recipe import Training
 
-LossTerm = Callable[[Any, Any, Any], Any]
-"""`term(x, y, y_pred)`: a scalar tensor that is added to the loss."""
+__all__ = ["LossTerm", "Trained", "copy_model", "fit"]
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,13 @@ def fit(
         objective_of: the model whose loss is used; its own compile settings, or its outputs and the labels, say which.
         training: epochs >= 1.
         stage: words for `progress`, which counts optimizer steps.
-        original: the model that a recipe began with: the default teacher.
+        original: the model that a recipe began with: the default teacher; `objective_of` when left out.
         loss_terms: added to the loss.
 
     Raises:
         DataError: there is no training data, no loss follows from its labels, they do not fit the loss, or it became NaN.
-        ModelError: the model fixes its batch size.
+        ModelError: the model fixes its batch size, or a teacher does not fit it.
+        RecipeError: a layer that is paired with a teacher's does not exist.
     """
     if data.train is None:
         raise DataError(f"{stage}: this step trains, and the data has no train", hint="return train=(x, y) from the data function")
@@ -66,25 +73,31 @@ def fit(
     objective = find_objective(objective_of, data)
     batches = _batches_of(model, data.train, training.batch_size)
     steps = training.epochs * batches.per_epoch
-    model.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(training.learning_rate, steps)),
-        loss=objective.loss,
-        loss_weights=objective.loss_weights,
-    )
-    try:
-        history = model.fit(
-            **batches.arguments,
-            epochs=training.epochs,
-            verbose=0,
-            callbacks=[*callbacks, _Reporter(progress, stage, batches.per_epoch, steps)],
-        )
-    except (ValueError, TypeError, tf.errors.OpError) as e:
-        # The loss may be the user's own, and only Keras knows which labels it takes.
-        raise DataError(f"{stage}: Keras cannot train on this data: {_reason(e)}", hint=f"the loss is {objective.source}") from e
+    lesson = None
+    if training.distill is not None:
+        lesson = Lesson(model, training.distill, original=original or objective_of, loss=objective.loss)
+    trainee = make_trainee(model)
+    trainee.study(lesson, loss_terms)
+    schedule = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps)
+    trainee.compile(optimizer=ZeroKeepingAdam(schedule, zero_masks(model)), loss=objective.loss, loss_weights=objective.loss_weights)
+    reporter = _Reporter(progress, stage, batches.per_epoch, steps)
+    with lesson.listening() if lesson else nullcontext(), _keras_errors_named(stage, objective.source):
+        history = trainee.fit(**batches.arguments, epochs=training.epochs, verbose=0, callbacks=[*callbacks, reporter])
+    # The steps that follow, and a saved file, know the loss from the model.
+    model.compile(loss=objective.loss, loss_weights=objective.loss_weights)
     loss = float(history.history["loss"][-1])
     if not math.isfinite(loss):
         raise DataError(f"{stage}: the loss became {loss} while training", hint="lower the step's learning_rate")
-    return Trained(steps, loss, objective.source)
+    return Trained(steps, loss, f"{objective.source}; {lesson.description}" if lesson else objective.source)
+
+
+@contextmanager
+def _keras_errors_named(stage: str, source: str) -> Iterator[None]:
+    """The loss may be the user's own, and only Keras knows which labels it takes."""
+    try:
+        yield
+    except (ValueError, TypeError, tf.errors.OpError) as e:
+        raise DataError(f"{stage}: Keras cannot train on this data: {_reason(e)}", hint=f"the loss is {source}") from e
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +110,8 @@ class _Batches:
 
 def _batches_of(model: keras.Model, train: Pair | Stream, batch_size: int) -> _Batches:
     if isinstance(train, Stream):
-        return _Batches({"x": train.source}, train.batches)
+        # Keras shuffles the batches of a PyDataset; a Dataset shuffles itself.
+        return _Batches({"x": train.source, "shuffle": not hasattr(train.source, "element_spec")}, train.batches)
     x, y = train
     arguments = {"x": as_model_inputs(model, x), "y": y, "batch_size": batch_size}
     return _Batches(arguments, math.ceil(count_samples(x) / batch_size))
@@ -110,7 +124,10 @@ def copy_model(model: keras.Model) -> keras.Model:
         ModelError: a layer cannot be made again from its configuration.
     """
     try:
-        copy = keras.models.clone_model(model)
+        # Without the compile settings: a loss of the user's own may have no registered name to be found by.
+        graph = getattr(model, "_functional", None) or model
+        bare = keras.Model(graph._inputs_struct, graph._outputs_struct, name=model.name) if hasattr(graph, "_inputs_struct") else model
+        copy = keras.models.clone_model(bare)
         copy.set_weights(model.get_weights())
     except (TypeError, ValueError, NotImplementedError, KeyError) as e:
         raise ModelError(
