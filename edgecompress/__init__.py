@@ -2,7 +2,7 @@
 
 The verbs of the command line are functions here, with the same names and the same words:
 
-    demo  compress  inspect  verify  generate  build  run  measure  compare  targets  doctor
+    demo  compress  sensitivity  inspect  verify  generate  build  run  measure  compare  targets  doctor
 
 Nothing is imported until a name is used, so `import edgecompress` costs nothing.
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from edgecompress.pipeline.firmware import build, generate, run
     from edgecompress.pipeline.inspect import inspect
     from edgecompress.pipeline.measure import measure
+    from edgecompress.pipeline.sensitivity import sensitivity
     from edgecompress.pipeline.verify import verify
     from edgecompress.profile import Profile, read_profile, write_profile
     from edgecompress.report.compare import compare
@@ -79,6 +80,7 @@ __all__ = [
     "measure",
     "read_profile",
     "run",
+    "sensitivity",
     "targets",
     "verify",
     "write_profile",
@@ -88,6 +90,7 @@ _HOMES = {
     "artifact": ("Engine", "Firmware"),
     "doctor": ("doctor",),
     "pipeline": ("build", "compress", "demo", "generate", "inspect", "measure", "run"),
+    "pipeline.sensitivity": ("sensitivity",),
     "pipeline.verify": ("verify",),
     "profile": ("Profile", "read_profile", "write_profile"),
     "report.compare": ("compare",),

@@ -12,6 +12,7 @@ from edgecompress import __version__
 COMMANDS = (
     "demo",
     "compress",
+    "sensitivity",
     "inspect",
     "verify",
     "generate",

@@ -1,6 +1,7 @@
 """The verbs of the toolkit, each composed from the trades below: what the command line calls, and what Python code calls.
 
 compress   model.keras -> model.tflite, report.json
+sensitivity  model.keras -> what compressing each layer alone costs
 inspect    model.tflite -> ops, shapes, MACs, memory plan
 generate   model.tflite -> C sources
 build      model.tflite -> firmware.elf

@@ -9,7 +9,7 @@ import pytest
 
 import edgecompress
 
-VERBS = ("build", "compare", "compress", "doctor", "generate", "inspect", "measure", "run", "targets", "verify")
+VERBS = ("build", "compare", "compress", "doctor", "generate", "inspect", "measure", "run", "sensitivity", "targets", "verify")
 
 DATA = """
 import numpy as np
