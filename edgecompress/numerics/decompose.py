@@ -61,8 +61,8 @@ class MatrixFactors:
 def factor_matrix(matrix: NDArray[np.floating]) -> MatrixFactors:
     """The SVD of [m, n], each singular value shared evenly by both sides.
 
-    Through the eigenvectors of the smaller of W'W and WW', which takes a fifth of the time of LAPACK's SVD at 1280 x 1000. All ranks together
-    still give the matrix to rounding; only singular values below 1e-8 of the largest are not told apart.
+    Through the eigenvectors of the smaller of W'W and WW', which takes a fifth of the time of LAPACK's SVD at 1280 x 1000. All ranks
+    together still give the matrix to rounding; only singular values below 1e-8 of the largest are not told apart.
     """
     w = np.asarray(matrix, np.float64)
     if w.shape[0] < w.shape[1]:
@@ -248,7 +248,14 @@ def _leading(gram: Floats) -> Floats:
 
 
 def cp_start(tensor: Floats, rank: int) -> list[Floats]:
-    """Where ALS begins, [size, rank] for each mode of [h, w, i, o]: leading singular vectors of its unfolding; beyond their number, normal noise."""
+    """Where ALS begins: each mode's leading singular vectors, and normal noise beyond their number.
+
+    Args:
+        tensor: [h, w, i, o].
+
+    Returns:
+        [size, rank] for each mode.
+    """
     rng = np.random.default_rng(_SEED)
     factors = []
     for mode, size in enumerate(tensor.shape):
