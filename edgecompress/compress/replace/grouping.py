@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 _MOST_ROUNDS = 20
+# Outputs around which the first group is grown, one attempt each.
+_STARTS = 4
 # Relative to all energy: gains below this are rounding.
 _LEAST_GAIN = 1e-12
 
@@ -51,8 +53,9 @@ def deal_channels(energy: Floats, inputs: Indices, outputs: Indices, *, inputs_f
     groups = int(inputs.max()) + 1
     dealt = _improve(energy, _dealt(energy, inputs, outputs), groups, inputs_free, outputs_free)
     if inputs_free and outputs_free:
-        grown = _improve(energy, _grow(energy, groups), groups, inputs_free, outputs_free)
-        dealt = max(dealt, grown, key=lambda found: found.kept)
+        for first in np.argsort(-energy.sum(axis=0), kind="stable")[:_STARTS]:
+            grown = _improve(energy, _grow(energy, groups, int(first)), groups, inputs_free, outputs_free)
+            dealt = max(dealt, grown, key=lambda found: found.kept)
     return dealt
 
 
@@ -85,7 +88,7 @@ def _improve(energy: Floats, dealt: Dealt, groups: int, inputs_free: bool, outpu
 
 def _scores(energy: Floats, others: Indices, groups: int) -> Floats:
     """[n, groups] what each channel keeps in each group."""
-    return np.stack([energy[:, others == g].sum(axis=1) for g in range(groups)], axis=1)
+    return np.asarray(energy @ np.eye(groups)[others])
 
 
 def _assign(scores: Floats, start: Indices) -> Indices:
@@ -111,14 +114,14 @@ def _swap(scores: Floats, assigned: Indices, a: int, b: int, least: float) -> bo
     return count > 0
 
 
-def _grow(energy: Floats, groups: int) -> Dealt:
-    """Group after group: the strongest output that is left, the inputs that it needs most, the outputs that need those most."""
+def _grow(energy: Floats, groups: int, first: int) -> Dealt:
+    """Group after group: an output (`first`, then the strongest left), the inputs that it needs most, the outputs that need those most."""
     rows, columns = energy.shape[0] // groups, energy.shape[1] // groups
     inputs, outputs = np.full(energy.shape[0], -1, np.intp), np.full(energy.shape[1], -1, np.intp)
     for g in range(groups):
         left_inputs, left_outputs = np.flatnonzero(inputs < 0), np.flatnonzero(outputs < 0)
         left = energy[np.ix_(left_inputs, left_outputs)]
-        strongest = int(left.sum(axis=0).argmax())
+        strongest = first if g == 0 else int(left.sum(axis=0).argmax())
         chosen = np.argsort(-left[:, strongest], kind="stable")[:rows]
         total = left.sum(axis=0)
         share = np.divide(left[chosen].sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
