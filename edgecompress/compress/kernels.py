@@ -34,6 +34,17 @@ _KERNELS: tuple[tuple[tuple[type, ...], tuple[str, ...]], ...] = (
 )
 
 
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+_OUTPUT_LAST = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, *_SEPARABLE)
+_OUTPUT_BEFORE_INPUT = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose)
+
+_DEPTHWISE_REASON = "a depthwise kernel: with so few weights for each output, every one of them counts"
+_PATTERN_REASON = (
+    "its kernel has no axis of inputs that a .tflite keeps together: patterns are for Dense, Conv1D, Conv2D and their transposes"
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Kernel:
     """One prunable weight.
@@ -41,10 +52,12 @@ class Kernel:
     Attributes:
         layer: path of its layer ("block/conv").
         variable: float, any shape.
+        axes: of its outputs and of its inputs; None where it is no plain matrix at each position.
     """
 
     layer: str
     variable: keras.Variable
+    axes: tuple[int, int] | None = None
 
     @property
     def elements(self) -> int:
@@ -54,22 +67,29 @@ class Kernel:
         return count
 
 
-def find_kernels(model: keras.Model, exclude: Sequence[str] = ()) -> list[Kernel]:
+@dataclass(frozen=True)
+class LeftAlone:
+    """A layer whose weights were not pruned, and why."""
+
+    layer: str
+    reason: str
+
+
+def find_kernels(model: keras.Model, exclude: Sequence[str] = (), include: Sequence[str] = ()) -> list[Kernel]:
     """All prunable weights of a model and of the models in it, each once.
 
     Args:
         exclude: layers that keep all their weights, by path or by the path of a model around them.
+        include: the only layers to prune, likewise; empty for all.
 
     Raises:
-        RecipeError: `exclude` names a layer that does not exist, or nothing is left to prune.
+        RecipeError: `exclude` or `include` names a layer that does not exist, `include` a depthwise convolution; or nothing is left.
     """
-    layers = dict(walk_layers(model))
-    require_layers(list(layers), exclude, "prune: exclude")
+    layers = _asked_for(model, exclude, include)
     found: dict[int, Kernel] = {}
     for path, layer in layers.items():
-        if not any(is_inside(path, name) for name in exclude):
-            for variable in _kernels_of(layer):
-                found.setdefault(id(variable), Kernel(path, variable))
+        for variable in _kernels_of(layer):
+            found.setdefault(id(variable), Kernel(path, variable, _axes_of(layer)))
     if not found:
         raise RecipeError(
             f"prune: model {model.name!r} has no layer to prune{' outside exclude' if exclude else ''}",
@@ -78,9 +98,48 @@ def find_kernels(model: keras.Model, exclude: Sequence[str] = ()) -> list[Kernel
     return list(found.values())
 
 
+def find_left_alone(model: keras.Model, exclude: Sequence[str] = (), include: Sequence[str] = ()) -> tuple[LeftAlone, ...]:
+    """The depthwise kernels among the layers that were asked for."""
+    layers = _asked_for(model, exclude, include)
+    return tuple(LeftAlone(path, _DEPTHWISE_REASON) for path, layer in layers.items() if isinstance(layer, (*_DEPTHWISE, *_SEPARABLE)))
+
+
+def split_by_axes(kernels: Sequence[Kernel]) -> tuple[list[Kernel], tuple[LeftAlone, ...]]:
+    """The kernels that a pattern along the inputs fits, and the layers of the others.
+
+    Raises:
+        RecipeError: it fits none.
+    """
+    fitting = [kernel for kernel in kernels if kernel.axes is not None]
+    if not fitting:
+        raise RecipeError("prune: pattern fits no layer of this model", hint=_PATTERN_REASON)
+    others = dict.fromkeys(kernel.layer for kernel in kernels if kernel.axes is None)
+    return fitting, tuple(LeftAlone(layer, _PATTERN_REASON) for layer in others)
+
+
+def _asked_for(model: keras.Model, exclude: Sequence[str], include: Sequence[str]) -> dict[str, keras.Layer]:
+    layers = dict(walk_layers(model))
+    require_layers(list(layers), exclude, "prune: exclude")
+    require_layers(list(layers), include, "prune: include")
+    for name in include:
+        if isinstance(layers.get(name), _DEPTHWISE):
+            raise RecipeError(f"prune: include names {name!r}, {_DEPTHWISE_REASON}", hint="depthwise kernels stay whole; leave it out")
+    return {
+        path: layer
+        for path, layer in layers.items()
+        if not any(is_inside(path, name) for name in exclude) and (not include or any(is_inside(path, name) for name in include))
+    }
+
+
+def _axes_of(layer: keras.Layer) -> tuple[int, int] | None:
+    if isinstance(layer, _OUTPUT_BEFORE_INPUT):
+        return -2, -1
+    return (-1, -2) if isinstance(layer, _OUTPUT_LAST) and not isinstance(layer, keras.layers.Conv3D) else None
+
+
 def _kernels_of(layer: keras.Layer) -> Iterator[keras.Variable]:
     for types, names in _KERNELS:
-        if isinstance(layer, types) and not isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.DepthwiseConv1D):
+        if isinstance(layer, types) and not isinstance(layer, _DEPTHWISE):
             for name in names:
                 variable = getattr(layer, name, None)
                 if variable is not None and keras.backend.is_float_dtype(keras.backend.standardize_dtype(variable.dtype)):

@@ -15,7 +15,9 @@ from keras import layers
 from edgecompress.compress.data import Data
 from edgecompress.compress.kernels import find_kernels
 from edgecompress.compress.objective import Task, find_objective, find_task, gives_probabilities
-from edgecompress.compress.prune import Masks, PruningCallback, choose_kept, measure_sparsity, prune
+from edgecompress.compress.masks import Masks
+from edgecompress.compress.prune import PruningCallback, measure_sparsity, prune
+from edgecompress.compress.sparsity import choose_kept
 from edgecompress.compress.score import score_model, score_outputs
 from edgecompress.errors import DataError, ModelError, RecipeError
 from edgecompress.recipe import PruneSettings
@@ -175,13 +177,13 @@ def test_masks_hold_at_every_step(data):
 def test_a_pruned_weight_stays_pruned_however_far_it_moved():
     """Choosing anew ignores where the optimizer has put masked weights meanwhile."""
     kernels = find_kernels(tiny_model())
-    masks = Masks(kernels, "global")
-    masks.choose(0.5)
+    masks = Masks(kernels, PruneSettings(sparsity=0.6))
+    masks.choose(0.5, [np.abs(k.variable.numpy()) for k in kernels])
     masks.apply()
     pruned = [k.variable.numpy() == 0 for k in kernels]
     for kernel, zero in zip(kernels, pruned, strict=True):
         kernel.variable.assign(kernel.variable.numpy() + 9.0 * zero)
-    masks.choose(0.6)
+    masks.choose(0.6, [np.abs(k.variable.numpy()) for k in kernels])
     masks.apply()
     assert all(bool((k.variable.numpy()[zero] == 0).all()) for k, zero in zip(kernels, pruned, strict=True))
 
