@@ -1,1 +1,1 @@
-"""Behind `benchmarks/techniques.py`: data and starts (`images`, `speech`, `tasks`), rows as data (`rows`, *.toml), a row's job, the table."""
+"""Behind `benchmarks/techniques.py`: data (images, speech, tasks), rows (rows, *.toml), a row's job (job, store), the table."""

@@ -12,10 +12,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from technique_jobs.splits import Split, Splits
-
 from edgecompress.errors import DataError
 from edgecompress.files import replacing
+from technique_jobs.splits import Split, Splits
 
 VALIDATION = 5_000
 _SPLIT_SEED = 0

@@ -12,10 +12,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from technique_jobs.rows import Row
-from technique_jobs.store import Cost, Outcome, Result, Store
-from technique_jobs.tasks import SEED, Task, as_float
-
 from edgecompress import measure
 from edgecompress.compress import Data, compress
 from edgecompress.compress.evaluate import run_tflite
@@ -25,6 +21,9 @@ from edgecompress.convert import read_tflite
 from edgecompress.errors import ModelError
 from edgecompress.progress import Progress
 from edgecompress.recipe import Training
+from technique_jobs.rows import Row
+from technique_jobs.store import Cost, Outcome, Result, Store
+from technique_jobs.tasks import SEED, Task, as_float
 
 TARGET = "cortex-m4"
 

@@ -34,7 +34,7 @@ class Goal(StepSettings):
     Attributes:
         drop: points of accuracy below the row `float`.
         gzip_of_int8, instructions_of_int8: shares of the row `int8`.
-        smaller_than_float: times that the gzipped .tflite is smaller than the float32 .tflite (as it is).
+        smaller_than_float: times that the gzipped .tflite is smaller than that of the row `float`.
         above: name of a row whose accuracy is lower.
     """
 

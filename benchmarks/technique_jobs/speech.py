@@ -8,6 +8,7 @@ All values are shifted and scaled by two constants of the training part, so that
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,8 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from technique_jobs.splits import Split, Splits
-
 from edgecompress.errors import DataError
+from technique_jobs.splits import Split, Splits
 
 FRAMES, BANDS = 49, 10
 CLASSES = 10
@@ -55,7 +55,7 @@ def load_fsdd(folder: Path) -> Speech:
         known = {name: file[name] for name in ("label", "speaker", "take")}
     rng = np.random.default_rng(_NOISE_SEED)
     bands = mel_bands()
-    clips = [audio[begin:end] for begin, end in zip(offsets, offsets[1:], strict=False)]
+    clips = [audio[begin:end] for begin, end in pairwise(offsets)]
     features = np.stack([log_mel(place(clip, rng), bands) for clip in clips])
     train = np.asarray(known["take"]) > max(VALIDATION_TAKES)
     features = (features - features[train].mean()) / features[train].std()

@@ -10,17 +10,18 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from technique_jobs.rows import FLOAT, Row
-
 from edgecompress.errors import DataError
 from edgecompress.files import working_in
+from technique_jobs.rows import FLOAT, Row
+
+if TYPE_CHECKING:
+    from keras import Model
 
 _RESULT = "result.json"
 
@@ -107,7 +108,7 @@ class Store:
         hits: NDArray[np.bool_] = np.load(self.place(row.name) / "hits.npy")
         return hits
 
-    def float_start(self, row: Row, task: str, *, unheard: bool = False) -> keras.Model | None:
+    def float_start(self, row: Row, task: str, *, unheard: bool = False) -> Model | None:
         """The float network that the row starts from; None for one that starts where float training begins.
 
         Raises:
@@ -118,6 +119,8 @@ class Store:
         path = self.place(FLOAT) / ("unheard.keras" if unheard else "start.keras")
         if not path.exists():
             raise DataError(f"{path}: is not there yet", hint=f"first run: python benchmarks/techniques.py --data {task} --only {FLOAT}")
+        import keras
+
         return keras.models.load_model(path)
 
     def place(self, name: str) -> Path:

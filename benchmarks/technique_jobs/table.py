@@ -67,10 +67,8 @@ def missed(goal: Goal, result: Result, difference: Difference | None, results: d
         broken.append(f"gzip above {goal.gzip_of_int8:.0%} of int8's")
     if goal.instructions_of_int8 and plain and (_share(cost.instructions, plain.cost.instructions) or math.inf) > goal.instructions_of_int8:
         broken.append(f"instructions above {goal.instructions_of_int8:.0%} of int8's")
-    if goal.smaller_than_float and floating and cost.gzip_bytes * goal.smaller_than_float > floating.cost.tflite_bytes:
-        broken.append(
-            f"only {floating.cost.tflite_bytes / cost.gzip_bytes:.1f} times smaller than float32, aim {goal.smaller_than_float:g}"
-        )
+    if goal.smaller_than_float and floating and cost.gzip_bytes * goal.smaller_than_float > floating.cost.gzip_bytes:
+        broken.append(f"only {floating.cost.gzip_bytes / cost.gzip_bytes:.1f} times smaller than float32, aim {goal.smaller_than_float:g}")
     if other is not None and result.outcome.accuracy <= other.outcome.accuracy:
         broken.append(f"no better than {goal.above!r}")
     return broken

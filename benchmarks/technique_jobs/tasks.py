@@ -13,15 +13,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from technique_jobs.images import augmented, load_cifar10
-from technique_jobs.speech import by_take, ds_cnn, load_fsdd, without_speaker
-from technique_jobs.splits import Split, Splits
-
 from edgecompress.compress.data import Data
 from edgecompress.compress.data_function import as_data
 from edgecompress.demo import data as digits
 from edgecompress.demo.model import build_model
 from edgecompress.errors import DataError
+from technique_jobs.images import augmented, load_cifar10
+from technique_jobs.speech import by_take, ds_cnn, load_fsdd, without_speaker
+from technique_jobs.splits import Split, Splits
 
 SEED = 0
 _CALIBRATION = 256

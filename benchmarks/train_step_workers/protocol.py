@@ -1,0 +1,26 @@
+"""What a worker of `train_steps.py` does: it makes its steps ready, says so, then times a round of them whenever a line arrives.
+
+    worker -> parent   {"ready": ["float", "QAT"]}
+    parent -> worker   (an empty line)
+    worker -> parent   {"float": 90.1, "QAT": 120.7}        ms a step; and so on until standard input ends
+
+It uses the standard library alone, because TFMOT's worker runs under another interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+
+Step = Callable[[int], float]
+"""Takes that many training steps; ms for each of them on average."""
+
+
+def serve(steps: Mapping[str, Step], count: int) -> None:
+    """Answer until standard input ends; the first steps, which trace and allocate, are not timed."""
+    for step in steps.values():
+        step(2)
+    print(json.dumps({"ready": list(steps)}), flush=True)
+    for _ in sys.stdin:
+        print(json.dumps({name: step(count) for name, step in steps.items()}), flush=True)
