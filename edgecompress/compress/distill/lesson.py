@@ -143,8 +143,8 @@ def _teacher_losses(
     student: keras.Model, teachers: Sequence[keras.Model], kinds: Sequence[Kind], settings: DistillLoss
 ) -> list[TeacherLoss]:
     ours = probability_outputs(student)
-    # Of a subclassed teacher the graph of the step tells it: a softmax shows there, and anything else passes for logits.
-    theirs = [probability_outputs(teacher) or ours for teacher in teachers]
+    # A subclassed teacher shows a softmax in the graph of the step only.
+    theirs: list[Sequence[bool | None]] = [probability_outputs(teacher) or [None] * len(kinds) for teacher in teachers]
     return [
         TeacherLoss(kind, settings, student=ours[index], teachers=[of_teacher[index] for of_teacher in theirs])
         for index, kind in enumerate(kinds)

@@ -38,7 +38,7 @@ def output_kinds(model: keras.Model, loss: Any) -> list[Kind]:  # noqa: ANN401  
 
 
 def probability_outputs(model: keras.Model) -> list[bool]:
-    """For each output whether it is a softmax or a sigmoid; all False for a model whose graph is unknown."""
+    """For each output whether it is a softmax or a sigmoid; empty for a model whose graph is unknown."""
     if not getattr(model, "inputs", None):
         return []
     return [gives_probabilities(keras.Model(model.inputs, output)) for output in model.outputs]
@@ -50,10 +50,10 @@ class TeacherLoss(keras.losses.Loss):  # type: ignore[misc]  # Keras ships witho
     Args:
         kind: of the output.
         settings: targets, temperature and shares.
-        student, teachers: whether they give probabilities.
+        student, teachers: whether they give probabilities; None where only the graph of the step can tell.
     """
 
-    def __init__(self, kind: Kind, settings: DistillLoss, *, student: bool, teachers: Sequence[bool]) -> None:
+    def __init__(self, kind: Kind, settings: DistillLoss, *, student: bool, teachers: Sequence[bool | None]) -> None:
         super().__init__(name="teacher")
         self._kind, self._settings = kind, settings
         self._student, self._teachers = student, tuple(teachers)
@@ -70,7 +70,7 @@ class TeacherLoss(keras.losses.Loss):  # type: ignore[misc]  # Keras ships witho
             return squared_error(self._mix(given), y_pred)
         student = to_logits(y_pred, self._kind) if self._student else y_pred
         teachers = [
-            tf.stop_gradient(to_logits(output, self._kind)) if known else kept
+            tf.stop_gradient(to_logits(output, self._kind)) if (_shows_probabilities(output) if known is None else known) else kept
             for output, kept, known in zip(y_true, given, self._teachers, strict=True)
         ]
         match self._settings.targets:
@@ -127,12 +127,17 @@ def squared_error(targets: Any, outputs: Any) -> Any:  # noqa: ANN401
 
 def to_logits(probabilities: Any, kind: Kind) -> Any:  # noqa: ANN401
     """Logits whose softmax (sigmoid) gives these probabilities: what went into it, or logarithms."""
-    operation = getattr(probabilities, "op", None)
-    if operation is not None and operation.type in ("Softmax", "Sigmoid"):
+    if _shows_probabilities(probabilities):
         # As exact as it gets, and its gradient does not vanish where a probability is 1.
-        return operation.inputs[0]
+        return probabilities.op.inputs[0]
     safe = tf.clip_by_value(probabilities, _LEAST_PROBABILITY, 1.0 if kind is Kind.CLASSES else 1.0 - _LEAST_PROBABILITY)
     return tf.math.log(safe) if kind is Kind.CLASSES else tf.math.log(safe) - tf.math.log1p(-safe)
+
+
+def _shows_probabilities(output: Any) -> bool:  # noqa: ANN401
+    """Whether a tensor comes out of a softmax or sigmoid right away; eager tensors do not tell."""
+    operation = getattr(output, "op", None)
+    return operation is not None and operation.type in ("Softmax", "Sigmoid")
 
 
 def _centred(logits: Any) -> Any:  # noqa: ANN401
