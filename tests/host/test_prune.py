@@ -14,11 +14,11 @@ from keras import layers
 
 from edgecompress.compress.data import Data
 from edgecompress.compress.kernels import find_kernels
-from edgecompress.compress.objective import Task, find_objective, find_task, gives_probabilities
 from edgecompress.compress.masks import Masks
+from edgecompress.compress.objective import Task, find_objective, find_task, gives_probabilities
 from edgecompress.compress.prune import PruningCallback, measure_sparsity, prune
-from edgecompress.compress.sparsity import choose_kept
 from edgecompress.compress.score import score_model, score_outputs
+from edgecompress.compress.sparsity import choose_kept
 from edgecompress.errors import DataError, ModelError, RecipeError
 from edgecompress.recipe import PruneSettings
 

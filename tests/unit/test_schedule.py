@@ -7,7 +7,7 @@ from math import ceil
 
 import pytest
 
-from edgecompress.compress.schedule import Schedule, constant_sparsity, count_zeros, polynomial_sparsity
+from edgecompress.compress.schedule import Schedule, constant_sparsity, count_zeros, iterative_sparsity, polynomial_sparsity
 from edgecompress.recipe import PruneSettings
 
 
@@ -55,3 +55,41 @@ def test_a_schedule_always_ends_at_its_sparsity(kind, begin, end, steps):
     assert sparsities[-1] == 0.8
     assert sparsities == sorted(sparsities)
     assert schedule.sparsity(steps) == 0.8
+
+
+def test_one_shot_prunes_before_the_first_step():
+    """The whole goal holds at step 0, and the masks are never chosen again."""
+    schedule = Schedule(PruneSettings(sparsity=0.6, schedule="one_shot"), 20)
+    assert [step for step in range(21) if schedule.is_due(step)] == [0]
+    assert schedule.sparsity(0) == 0.6
+
+
+def test_iterative_prunes_the_same_share_of_what_is_left():
+    """Three rounds to 1 - 1/8: a half, three quarters, seven eighths, each at the start of its third of the training."""
+    assert [iterative_sparsity(done, rounds=3, final=0.875) for done in (1, 2, 3)] == pytest.approx([0.5, 0.75, 0.875])
+    schedule = Schedule(PruneSettings(sparsity=0.875, schedule="iterative", rounds=3), 30)
+    due = [step for step in range(31) if schedule.is_due(step)]
+    assert due == [0, 10, 20]
+    assert [schedule.sparsity(step) for step in (0, 9, 10, 20, 30)] == pytest.approx([0.5, 0.5, 0.75, 0.875, 0.875])
+
+
+def test_more_rounds_than_steps_still_end_at_the_goal():
+    """Rounds that fall together are one."""
+    schedule = Schedule(PruneSettings(sparsity=0.9, schedule="iterative", rounds=8), 3)
+    assert schedule.sparsity(3) == 0.9
+    assert max(step for step in range(4) if schedule.is_due(step)) == schedule.end_step
+
+
+def test_a_threshold_is_reached_as_a_whole():
+    """The schedule of a threshold ends at 1, in equal parts by rounds or along the polynomial."""
+    rounds = Schedule(PruneSettings(threshold=0.1, schedule="iterative", rounds=4), 40)
+    assert [rounds.sparsity(step) for step in (0, 10, 20, 30)] == [0.25, 0.5, 0.75, 1.0]
+    rise = Schedule(PruneSettings(threshold=0.1, begin=0.0, end=1.0), 40)
+    assert rise.sparsity(20) == pytest.approx(1 - 1 / 8)
+    assert rise.sparsity(40) == 1.0
+
+
+def test_data_is_read_at_most_ten_times_over_the_rise():
+    """A saliency that reads data is measured seldom, and never more often than the masks are chosen."""
+    assert Schedule(PruneSettings(sparsity=0.5, end=1.0, every=10), 1000).measure_every == 100
+    assert Schedule(PruneSettings(sparsity=0.5, end=1.0, every=10), 50).measure_every == 10
