@@ -81,9 +81,16 @@ def factor_responses(matrix: NDArray[np.floating], covariance: NDArray[np.floati
         matrix: [m, n].
         covariance: [n, n], symmetric; second moments about the mean when a bias takes up the mean, else about zero.
     """
-    values, vectors = np.linalg.eigh(np.asarray(covariance, np.float64))
+    w, c = np.asarray(matrix, np.float64), np.asarray(covariance, np.float64)
+    if w.shape[0] < w.shape[1]:
+        # Outputs never leave the m dimensions that the matrix spans: the eigenvectors are sought there.
+        basis = np.linalg.qr(w.T)[0]
+        values, vectors = np.linalg.eigh(basis.T @ c @ basis)
+        vectors = basis @ vectors
+    else:
+        values, vectors = np.linalg.eigh(c)
     vectors = vectors[:, ::-1]
-    left, right = _fix_signs(np.asarray(matrix, np.float64) @ vectors, vectors.T)
+    left, right = _fix_signs(w @ vectors, vectors.T)
     lengths = np.sqrt(np.linalg.norm(left, axis=0))
     # A direction that the matrix never reaches has no length: its factor is zero on both sides.
     share = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)

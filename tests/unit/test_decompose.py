@@ -50,13 +50,15 @@ def test_a_matrix_of_low_rank_has_factors_of_it():
     assert factor_matrix(np.zeros((3, 4))).lost().tolist() == [0.0] * 4
 
 
-def test_response_factors_are_the_svd_of_the_whitened_matrix():
-    """The least change of outputs over data is the tail of the singular values of X @ W (by NumPy's own SVD)."""
-    inputs, matrix = kernel_of(200, 6) * np.array([5, 3, 1, 1, 0.1, 0.1]), kernel_of(6, 5, seed=1)
+@pytest.mark.parametrize("count", [5, 9])
+def test_response_factors_are_the_svd_of_the_whitened_matrix(count):
+    """The least change of outputs over data is the tail of the singular values of X @ W (by NumPy's own SVD), tall or wide."""
+    inputs, matrix = kernel_of(200, 6) * np.array([5, 3, 1, 1, 0.1, 0.1]), kernel_of(6, count, seed=1)
     outputs = inputs @ matrix
     factors = factor_responses(matrix, outputs.T @ outputs / len(inputs))
-    singular = np.linalg.svd(outputs, compute_uv=False)
-    for rank in range(1, 6):
+    singular = np.linalg.svd(outputs, compute_uv=False)[:6]
+    np.testing.assert_allclose(factors.energies, singular**2 / len(inputs), rtol=1e-6)
+    for rank in range(1, len(singular) + 1):
         left, right = factors.at(rank)
         assert np.linalg.norm(outputs - inputs @ left @ right) == pytest.approx(np.sqrt((singular[rank:] ** 2).sum()), abs=1e-8)
     np.testing.assert_allclose(factors.left @ factors.right, matrix, atol=1e-12)
