@@ -29,9 +29,9 @@ def batch_gradients(
     Raises:
         DataError: there is no training data, or no loss follows from it.
     """
+    batches = list(train_batches(data, model, samples=samples, batch_size=batch_size, stage=STAGE))
     loss_of = loss_function(model, data)
     values = [variable.value for variable in variables]
-    batches = list(train_batches(data, model, samples=samples, batch_size=batch_size, stage=STAGE))
 
     def differentiate(x: Any, y: Any) -> list[Any]:  # noqa: ANN401  tensors in the model's structure
         # Watched by hand: a frozen kernel has a gradient too.
@@ -53,7 +53,8 @@ def loss_function(model: keras.Model, data: Data) -> Callable[[Any, Any], Any]:
     """`loss(y, y_pred)`: the scalar that fine-tuning would minimize, without changing how `model` is compiled."""
     objective = find_objective(model, data)
     # The same layers and variables under a second head, since compiling resets a model's own optimizer and metrics.
-    head = keras.Model(model.inputs, model.outputs if len(model.outputs) > 1 else model.outputs[0])
-    head.output_names = list(model.output_names)
+    graph = getattr(model, "_functional", None) or model
+    head = keras.Model(graph._inputs_struct, graph._outputs_struct)
+    head.output_names = list(graph.output_names)
     head.compile(loss=objective.loss, loss_weights=objective.loss_weights)
     return lambda y, y_pred: head.compute_loss(y=y, y_pred=y_pred)

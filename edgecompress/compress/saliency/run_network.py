@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from edgecompress.compress.layers import walk_layers
 from edgecompress.errors import RecipeError
-from edgecompress.keras_graph.activations import read_activation
+from edgecompress.keras_graph.activations import Curve, read_activation
 from edgecompress.keras_graph.network import Call, Network, Value
 from edgecompress.keras_graph.walk import read_network
 
@@ -123,7 +123,11 @@ def normalization_of(network: Network, call: Call) -> keras.Layer | None:
 
 
 def _belongs_to_the_layer(call: Call) -> bool:
-    return _is_normalization(call) or issubclass(call.operator.kind, keras.layers.Dropout) or read_activation(call) is not None
+    if _is_normalization(call) or issubclass(call.operator.kind, keras.layers.Dropout):
+        return True
+    activation = read_activation(call)
+    # A softmax weighs the units against each other.
+    return activation is not None and activation.curve is not Curve.SOFTMAX
 
 
 def _is_normalization(call: Call) -> bool:
