@@ -18,6 +18,7 @@ from edgecompress.compress.data import Data
 from edgecompress.compress.lowrank.methods import Method
 from edgecompress.compress.lowrank.sites import find_sites
 from edgecompress.compress.lowrank.step import factorize_layer, lowrank
+from edgecompress.compress.quantize import quantization_aware
 from edgecompress.convert import Converter, Mode, read_tflite
 from edgecompress.errors import DataError, RecipeError
 from edgecompress.keras_graph.rebuild import build_model
@@ -206,6 +207,15 @@ def test_pruned_and_unknown_layers_are_refused():
     assert next(entry.reason for entry in note.skipped if entry.layer == "low").startswith("pruned")
     with pytest.raises(RecipeError, match="'lov'"):
         lowrank(model, settings(energy=0.9, exclude=("lov",)), Data())
+
+
+def test_layers_on_a_grid_are_left_alone():
+    """What quantization or a codebook has chosen stays as it is, by name."""
+    model = quantization_aware(low_rank_dense())
+    _, note = lowrank(model, settings(ratio=0.5), Data())
+    assert not note.layers
+    assert [entry.layer for entry in note.skipped] == ["low", "full", "logits"]
+    assert all("int8 grid" in entry.reason for entry in note.skipped)
 
 
 def test_responses_change_outputs_less_than_kernels_do(data):

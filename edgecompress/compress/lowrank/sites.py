@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from edgecompress.compress.fake_quant import FLOAT_KINDS
 from edgecompress.compress.layers import is_inside, require_layers, walk_layers
 from edgecompress.compress.lowrank.methods import Geometry, Method
 from edgecompress.keras_graph.cost import count_macs
@@ -76,8 +77,8 @@ def find_sites(network: Network, model: keras.Model, exclude: Sequence[str]) -> 
 def _obstacle(operator: Operator) -> str | None:
     """Why a layer cannot be split; empty for layers without a kernel, None where nothing is in the way."""
     kind, config = operator.kind, operator.config or {}
-    if kind.__module__ == "edgecompress.compress.fake_quant":
-        return "its weights stand on a grid, which products of kernels would leave" if operator.weights else ""
+    if kind in FLOAT_KINDS:
+        return "its weights stand on an int8 grid or in a codebook, which products of kernels would leave"
     if is_weighted(operator):
         if is_depthwise(operator):
             return "depthwise: each channel has a kernel of its own, with nothing to share between channels"

@@ -48,7 +48,7 @@ def find_blocks(network: Network) -> tuple[list[Block], list[NoBlock]]:
     blocks: list[Block] = []
     misses: list[NoBlock] = []
     for operator in network.operators():
-        if is_dense(operator) and is_weighted(operator) and network.calls_of(operator)[0].output.rank >= _SEQUENCE_RANK:
+        if is_dense(operator) and network.calls_of(operator)[0].output.rank >= _SEQUENCE_RANK:
             found = _block_from(network, operator)
             if isinstance(found, Block):
                 blocks.append(found)
@@ -69,6 +69,8 @@ def keep_units(block: Block, kept: Sequence[int]) -> None:
 
 def _block_from(network: Network, first: Operator) -> Block | NoBlock:
     calls = network.calls_of(first)
+    if not is_weighted(first):
+        return NoBlock(first.name, f"{first.kind.__name__} holds other weights than a plain kernel and a bias")
     if len(calls) > 1:
         return NoBlock(first.name, "it is used several times")
     if not _is_elementwise(calls[0]):
