@@ -93,6 +93,11 @@ class ChannelMap:
         self._parents.extend(range(first, first + count))
         return np.arange(first, first + count)
 
+    @property
+    def count(self) -> int:
+        """Numbers given so far."""
+        return len(self._parents)
+
     def root(self, channel: int) -> int:
         """The channel that stands for the set."""
         parents = self._parents

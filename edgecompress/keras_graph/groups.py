@@ -10,7 +10,7 @@ would not end so (a sigmoid of zero is 0.5, and a padded 3x3 convolution sees ze
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
 
 import keras
@@ -50,13 +50,40 @@ def find_groups(network: Network) -> Groups:
     """Every group of the network, and which can go."""
     channels = map_channels(network)
     pinned = channels.pins()
-    made = {int(root) for cut in channels.cuts if cut.role is Role.MAKES for root in channels.roots(cut.ids)}
-    free = made - set(pinned)
-    constants = ConstantMap(channels, masked=free)
-    for root, reason in refusals(channels, constants).items():
+    free = made_groups(channels) - set(pinned)
+    for root, refusal in refusals(channels, ConstantMap(channels, masked=free)).items():
         if root in free:
-            pinned[root] = reason
+            pinned[root] = f"masked, {refusal.reason}"
     return Groups(channels, tuple(sorted(free - set(pinned))), pinned, frozenset(channels.merged()))
+
+
+def made_groups(channels: ChannelMap) -> set[int]:
+    """Roots of all channels that some layer makes."""
+    return {root for cut in channels.cuts if cut.role is Role.MAKES for root in channels.roots(cut.ids).tolist()}
+
+
+def dead_groups(channels: ChannelMap, constants: ConstantMap) -> tuple[set[int], dict[int, str]]:
+    """Groups that change nothing, and constant ones that cannot go, with the reason.
+
+    A group changes nothing when every layer that reads it multiplies it by zeros, or can take it in as a number.
+    """
+    refused = refusals(channels, constants)
+    movable = made_groups(channels) - set(channels.pins())
+    return movable - set(refused), {root: refusal.reason for root, refusal in refused.items() if root in movable and refusal.is_constant}
+
+
+def spare_one(channels: ChannelMap, roots: Iterable[int]) -> set[int]:
+    """The same groups but for one of each layer that would lose all its channels."""
+    going = set(roots)
+    for ids in makers(channels).values():
+        if going.issuperset(ids.tolist()):
+            going.discard(int(ids[0]))
+    return going
+
+
+def cut_masked(groups: Groups, roots: Set[int]) -> None:
+    """`mask`, then `cut`: the zeros are known, so the weights need not be written first."""
+    cut(groups.channels, roots, ConstantMap(groups.channels, masked=roots))
 
 
 def makers(channels: ChannelMap) -> dict[Operator, Ids]:
@@ -77,9 +104,22 @@ def made_by(channels: ChannelMap, operator: Operator) -> Ids:
     return channels.roots(own[-1].ids) if own else np.zeros(0, np.int64)
 
 
-def refusals(channels: ChannelMap, constants: ConstantMap) -> dict[int, str]:
-    """Why a group's channels cannot be left out of a sum: the first reason for each root."""
-    reasons: dict[int, str] = {}
+@dataclass(frozen=True)
+class Refusal:
+    """Why a group cannot be left out.
+
+    Args:
+        reason: one clause.
+        is_constant: whether its channels are numbers wherever they are read; they are alive otherwise.
+    """
+
+    reason: str
+    is_constant: bool
+
+
+def refusals(channels: ChannelMap, constants: ConstantMap) -> dict[int, Refusal]:
+    """Groups whose channels cannot be left out of every sum, by root."""
+    found: dict[int, Refusal] = {}
     shared: dict[Operator, Read] = {}
     for read in channels.reads:
         roots = channels.roots(channels.layouts[read.value].ids)
@@ -87,22 +127,30 @@ def refusals(channels: ChannelMap, constants: ConstantMap) -> dict[int, str]:
         refused = refused_inputs(read.call, known)
         first = shared.setdefault(read.call.operator, read)
         if first is not read:
-            refused |= ~np.isclose(known, constants.of(first.value), rtol=0, atol=0, equal_nan=True)
-        for channel in np.flatnonzero(refused):
-            number = known[channel]
-            what = "depends on the input" if np.isnan(number) else f"is {number:.3g} everywhere, not zero"
-            reasons.setdefault(int(roots[channel]), f"it {what}, where {read.call.operator.describe()} reads it")
-    return reasons
+            # One bias serves all uses of a shared layer: the number must be the same in each.
+            refused |= used_by(read.call) & (known != constants.of(first.value))
+        for channel in np.flatnonzero(refused).tolist():
+            root, number = int(roots[channel]), known[channel]
+            is_constant = not np.isnan(number) and (root not in found or found[root].is_constant)
+            what = f"it is {number:.3g} everywhere" if is_constant else "it depends on the input"
+            if root not in found or found[root].is_constant != is_constant:
+                found[root] = Refusal(f"{what} where {read.call.operator.describe()} reads it", is_constant)
+    return found
 
 
 def refused_inputs(call: Call, constants: Constants) -> NDArray[np.bool_]:
     """Input channels of a layer whose part of its sums cannot be written as a number in the bias."""
-    operator, shape = call.operator, call.inputs[0].shape
+    first = separable_parts(call.operator)[0] if kind_of(call) is Kind.SEPARABLE else call.operator
+    return blocked_inputs(first, call.inputs[0].shape, constants) & used_by(call)
+
+
+def used_by(call: Call) -> NDArray[np.bool_]:
+    """[inputs] which of them any weight of the call multiplies."""
     if kind_of(call) is not Kind.SEPARABLE:
-        return blocked_inputs(operator, shape, constants) & used_inputs(operator)
-    depthwise, pointwise = separable_parts(operator)
-    used = used_inputs(depthwise) & used_inputs(pointwise).reshape(len(constants), -1).any(axis=1)
-    return blocked_inputs(depthwise, shape, constants) & used
+        return used_inputs(call.operator)
+    depthwise, pointwise = separable_parts(call.operator)
+    used = used_inputs(depthwise)
+    return used & used_inputs(pointwise).reshape(len(used), -1).any(axis=1)
 
 
 def used_inputs(operator: Operator) -> NDArray[np.bool_]:
