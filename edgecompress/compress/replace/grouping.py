@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 _MOST_ROUNDS = 20
+# Over all pairs of groups; the next round goes on from there.
+_MOST_SWEEPS = 4
 # Outputs around which the first group is grown, one attempt each.
 _STARTS = 4
 # Relative to all energy: gains below this are rounding.
@@ -95,7 +97,7 @@ def _assign(scores: Floats, start: Indices) -> Indices:
     """Groups of the same sizes as `start`, swapped pair by pair while that gains."""
     assigned = start.copy()
     least = _LEAST_GAIN * float(np.abs(scores).sum())
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_MOST_SWEEPS):
         gained = [_swap(scores, assigned, a, b, least) for a, b in combinations(range(scores.shape[1]), 2)]
         if not any(gained):
             break
