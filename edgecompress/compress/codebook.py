@@ -17,7 +17,7 @@ Floats: TypeAlias = NDArray[np.float64]
 LARGEST = 127.0
 Start: TypeAlias = Literal["linear", "density", "kmeans++"]
 
-_LLOYD_ROUNDS = 100
+_LLOYD_ROUNDS = 300
 # Codebook and scales take turns; a third turn changes the error of normal weights by less than 1 %.
 _TURNS = 2
 _CLIPS = np.linspace(1.0, 0.1, 46)
@@ -26,13 +26,14 @@ _CLIPS = np.linspace(1.0, 0.1, 46)
 def largest_scales(columns: Floats) -> Floats:
     """[C] max|w| / 127, as the converter has it; 1 for a channel of zeros."""
     largest = np.max(np.abs(columns), axis=0)
-    return np.where(largest > 0, largest, LARGEST) / LARGEST
+    return _positive(largest, LARGEST) / LARGEST
 
 
 def uniform_levels(bits: int) -> Floats:
     """[1, 2^bits - 1] evenly spaced whole numbers: 127 k / (2^(bits - 1) - 1), rounded."""
     steps = 2 ** (bits - 1) - 1
-    return np.round(LARGEST * np.arange(-steps, steps + 1) / steps)[np.newaxis]
+    levels: Floats = np.round(LARGEST * np.arange(-steps, steps + 1) / steps)
+    return levels[np.newaxis]
 
 
 def log_levels(bits: int, base: float) -> Floats:
@@ -128,7 +129,7 @@ def start_levels(values: Floats, count: int, start: Start, *, keep_zero: bool, s
 
 
 def lloyd(values: Floats, levels: Floats, pinned: NDArray[np.bool_]) -> Floats:
-    """Lloyd's algorithm in one dimension, for G sets of values at once, until no level moves (or 100 rounds).
+    """Lloyd's algorithm in one dimension, for G sets of values at once, until no level moves (or 300 rounds).
 
     The sets are sorted and laid end to end, so a round is one search for G * (K - 1) borders and differences of prefix sums.
 
@@ -203,7 +204,8 @@ def packed_bytes(weights: int, levels: int, codebooks: int) -> int:
 
 
 def _pinned(levels: Floats, keep_zero: bool) -> NDArray[np.bool_]:
-    return (np.abs(levels) == LARGEST) | (keep_zero & (levels == 0))
+    ends: NDArray[np.bool_] = np.abs(levels) == LARGEST
+    return ends | (levels == 0) if keep_zero else ends
 
 
 def _spread(values: Floats, fixed: Floats, count: int, random: np.random.Generator) -> Floats:
@@ -220,5 +222,7 @@ def _spread(values: Floats, fixed: Floats, count: int, random: np.random.Generat
     return chosen
 
 
-def _positive(alpha: Floats) -> Floats:
-    return np.where(alpha > 0, alpha, 1.0)
+def _positive(sizes: Floats, instead: float = 1.0) -> Floats:
+    """The sizes of channels, with a positive one for a channel of zeros, which any scale suits."""
+    positive: Floats = np.where(sizes > 0, sizes, instead)
+    return positive

@@ -36,17 +36,17 @@ def kernel_on_levels(columns: Any, log_scales: Any, levels: Any, ties: Any = Non
         [N, C]
     """
     scales = _bounded_scales(columns, log_scales, levels)
-    ratios = _ratios(columns, scales, ties)
-    whole = nearest_level(ratios, levels)
-    outside = tf.stop_gradient(tf.where(tf.abs(ratios) <= LARGEST_LEVEL, ratios, tf.zeros_like(ratios)))
+    ratios = columns / tf.stop_gradient(scales)
+    whole = _tied(nearest_level(ratios, levels), ties)
+    inside = tf.stop_gradient(_tied(tf.where(tf.abs(ratios) <= LARGEST_LEVEL, ratios, tf.zeros_like(ratios)), ties))
     # The second term is zero; its gradient is the part of the scale's that comes through w / scale.
-    return whole * scales - outside * (scales - tf.stop_gradient(scales))
+    return whole * scales - inside * (scales - tf.stop_gradient(scales))
 
 
 def integers_on_levels(columns: Any, log_scales: Any, levels: Any, ties: Any = None) -> tuple[Any, Any]:  # noqa: ANN401
     """What `kernel_on_levels` multiplies: whole numbers [N, C] and scales [C]."""
     scales = _bounded_scales(columns, log_scales, levels)
-    return nearest_level(_ratios(columns, scales, ties), levels), scales
+    return _tied(nearest_level(columns / scales, levels), ties), scales
 
 
 def moved_levels(levels: Any, shifts: Any) -> Any:  # noqa: ANN401
@@ -95,9 +95,8 @@ def _bounded_scales(columns: Any, log_scales: Any, levels: Any) -> Any:  # noqa:
     return scales + tf.stop_gradient(tf.maximum(bounded, _SMALLEST_SCALE) - scales)
 
 
-def _ratios(columns: Any, scales: Any, ties: Any) -> Any:  # noqa: ANN401
-    ratios = columns / tf.stop_gradient(scales)
-    return ratios if ties is None else tf.gather(ratios, ties, axis=1)
+def _tied(columns: Any, ties: Any) -> Any:  # noqa: ANN401
+    return columns if ties is None else tf.gather(columns, ties, axis=1)
 
 
 def _as_rows(columns: Any, levels: Any) -> Any:  # noqa: ANN401
