@@ -1,18 +1,35 @@
-"""Which function does which step: a new pass is one more case."""
+"""Which function does which step: a new pass is one more line."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgecompress.compress.data import Data
 from edgecompress.progress import Progress
-from edgecompress.recipe import PruneSettings, QuantizeSettings, Settings
+from edgecompress.recipe import Settings
 
 if TYPE_CHECKING:
     from keras import Model
 
 Note: TypeAlias = Any
 """A frozen dataclass of the pass's own; `dataclasses.asdict` makes it ready for JSON."""
+
+_MODULES = {
+    "bits": "bits",
+    "cluster": "cluster",
+    "distill": "distill.learn",
+    "fuse": "fusion",
+    "lowrank": "lowrank.step",
+    "prune": "prune",
+    "quantize": "quantization",
+    "regularize": "regularize.learn",
+    "replace": "replace.model",
+    "shrink": "shrink.step",
+    "student": "student",
+    "transformer": "transformer.step",
+}
+"""The module below `compress` that holds the function of the pass's own name; imported when a recipe asks for it."""
 
 
 def apply_pass(model: Model, settings: Settings, data: Data, original: Model, progress: Progress) -> tuple[Model, Note]:
@@ -24,12 +41,6 @@ def apply_pass(model: Model, settings: Settings, data: Data, original: Model, pr
     Returns:
         The new model, and what was done.
     """
-    match settings:
-        case PruneSettings():
-            from edgecompress.compress.prune import prune
-
-            return prune(model, settings, data, original=original, progress=progress)
-        case QuantizeSettings():
-            from edgecompress.compress.quantization import quantize
-
-            return quantize(model, settings, data, original=original, progress=progress)
+    function = getattr(import_module(f"edgecompress.compress.{_MODULES[settings.kind]}"), settings.kind)
+    result: tuple[Model, Note] = function(model, settings, data, original=original, progress=progress)
+    return result

@@ -17,12 +17,35 @@ from pydantic import Field, ValidationError, model_validator
 
 from edgecompress.errors import RecipeError
 from edgecompress.recipe.base import StepSettings
+from edgecompress.recipe.bits import BitsSettings
+from edgecompress.recipe.cluster import ClusterSettings
+from edgecompress.recipe.distill import DistillSettings, FuseSettings
+from edgecompress.recipe.lowrank import LowRankSettings
 from edgecompress.recipe.order import first_conflict
 from edgecompress.recipe.prune import PruneSettings
 from edgecompress.recipe.quantize import QuantizeSettings
+from edgecompress.recipe.regularize import RegularizeSettings
+from edgecompress.recipe.replace import ReplaceSettings, StudentSettings
+from edgecompress.recipe.shrink import ShrinkSettings
+from edgecompress.recipe.transformer import TransformerSettings
 from edgecompress.validation import first_problem, reason
 
-Settings = Annotated[PruneSettings | QuantizeSettings, Field(discriminator="kind")]
+Settings = Annotated[
+    BitsSettings
+    | ClusterSettings
+    | DistillSettings
+    | FuseSettings
+    | LowRankSettings
+    | PruneSettings
+    | QuantizeSettings
+    | RegularizeSettings
+    | ReplaceSettings
+    | ShrinkSettings
+    | StudentSettings
+    | TransformerSettings,
+    Field(discriminator="kind"),
+]
+"""The settings of one step; its pass tells which."""
 
 
 class Recipe(StepSettings):
@@ -90,7 +113,7 @@ def find_recipe(name: Path | str) -> Recipe:
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """The recipe in TOML text; `where` names it in errors."""
-    hint = 'a recipe is a list of [[step]] tables, each with pass = "prune" or "quantize" and that pass\'s settings: see docs/recipes.md'
+    hint = 'a recipe is a list of [[step]] tables, each with pass = "prune" or another and that pass\'s settings: see docs/recipes.md'
     try:
         facts = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 _CODEBOOK = ("cluster", "bits")
 # These make other layers or other weights than those that an earlier step has chosen.
-_REBUILDING = ("shrink", "lowrank", "replace", "regularize", "heads", "student")
+_REBUILDING = ("shrink", "lowrank", "replace", "regularize", "transformer", "student")
 
 
 def first_conflict(passes: Sequence[str]) -> str:

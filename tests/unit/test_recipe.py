@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from edgecompress.errors import RecipeError
-from edgecompress.recipe import DEFAULT_RECIPE, PruneSettings, QuantizeSettings, parse_recipe, read_recipe
+from edgecompress.recipe import (
+    BUILT_IN,
+    DEFAULT_RECIPE,
+    PruneSettings,
+    QuantizeSettings,
+    Recipe,
+    find_recipe,
+    parse_recipe,
+    read_recipe,
+)
 
 WHOLE = """
 seed = 7
@@ -91,3 +100,36 @@ def test_a_file_that_is_no_text_is_a_recipe_error(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(RecipeError, match="cannot be read"):
         read_recipe(path)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_built_in_recipes_are_found_by_name(name, tmp_path, monkeypatch):
+    """Each ends in quantization-aware training; a file of that name in the current folder comes first."""
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe(name).quantize.method == "qat"
+    (tmp_path / name).write_text('[[step]]\npass = "quantize"\n')
+    assert find_recipe(name) == Recipe(step=(QuantizeSettings(),))
+
+
+def test_a_list_inside_a_step_is_read():
+    """Lists and tables nested in a step become what its settings hold."""
+    text = '[[step]]\npass = "cluster"\nshare_layers = [["a", "b"]]\ndistill = { temperature = 2.0 }\n'
+    step = parse_recipe(text, "r").step[0]
+    assert step.share_layers == (("a", "b"),)
+    assert step.distill.temperature == 2.0
+
+
+def test_every_pass_is_found():
+    """Each pass that a recipe can name has a function of that name in its module, with the arguments that steps are given."""
+    import inspect
+    from importlib import import_module
+    from typing import get_args
+
+    from edgecompress.compress.passes import _MODULES
+    from edgecompress.recipe import Settings
+
+    kinds = {settings.model_fields["kind"].default for settings in get_args(get_args(Settings)[0])}
+    assert kinds == set(_MODULES)
+    for kind, module in _MODULES.items():
+        function = getattr(import_module(f"edgecompress.compress.{module}"), kind)
+        assert list(inspect.signature(function).parameters) == ["model", "settings", "data", "original", "progress"]
