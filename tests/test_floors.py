@@ -42,6 +42,7 @@ FLOOR_OF = {
 NEIGHBOURS_ALLOWED = {
     ("compress", "keras_graph"),  # compression passes stand on the graph rewrite
     ("compress", "convert"),  # a recipe ends in a conversion, and a score is that of the converted file
+    ("pipeline", "report"),  # a verb writes the picture of what it measured
     ("demo", "compress"),  # the demo's float model is trained as the passes train
 }
 """Rooms of floors 2 and 3 that may use a neighbour; the rooms of floors 0 and 1 are nouns and may use each other."""
