@@ -17,10 +17,14 @@ from edgecompress.compress.kernels import find_kernels
 from edgecompress.compress.masks import Masks
 from edgecompress.compress.objective import Task, find_objective, find_task, gives_probabilities
 from edgecompress.compress.prune import PruningCallback, measure_sparsity, prune
+from edgecompress.compress.quantization import convert_quantized, quantize
 from edgecompress.compress.score import score_model, score_outputs
 from edgecompress.compress.sparsity import choose_kept
+from edgecompress.convert import Converter, read_tflite
 from edgecompress.errors import DataError, ModelError, RecipeError
-from edgecompress.recipe import PruneSettings
+from edgecompress.recipe import PruneSettings, QuantizeSettings
+from edgecompress.recipe.prune import NewHead
+from edgecompress.recipe.saliency import EXISTS_FOR, Criterion, Unit
 
 CLASSES = 3
 
@@ -307,3 +311,247 @@ def test_scores_are_counted_right():
     assert score_outputs(np.array([[0.4], [0.6]]), np.array([0, 1]), probabilities=True).value == 1.0
     score = score_outputs(np.array([[1.0], [2.0]]), np.array([1.5, 1.5]), probabilities=False)
     assert (score.metric, score.value) == ("mean_absolute_error", 0.5)
+
+
+WEIGHT_CRITERIA = [criterion for criterion, units in EXISTS_FOR.items() if Unit.WEIGHT in units]
+
+
+@pytest.mark.parametrize("criterion", WEIGHT_CRITERIA)
+def test_every_saliency_of_weights_prunes_exactly(data, criterion):
+    """While training, each reaches the sparsity to the weight."""
+    settings = PruneSettings(saliency=criterion, sparsity=0.6, epochs=1, batch_size=16, every=2, saliency_samples=32)
+    pruned, note = prune(tiny_model(), settings, data)
+    assert note.zeros == all_zeros(pruned) == -(-6 * note.weights // 10)
+    assert note.saliency == criterion.value
+
+
+def test_saliencies_choose_differently(data):
+    """At once, those that read data leave other weights than the magnitude does, and turning the order prunes the large ones."""
+    model = tiny_model()
+
+    def kept(**settings):
+        pruned, _ = prune(model, PruneSettings(sparsity=0.5, epochs=0, **settings), data)
+        return np.concatenate([k.variable.numpy().ravel() != 0 for k in find_kernels(pruned)])
+
+    by_size = kept()
+    for criterion in ("gradient", "taylor", "random", "input_norm", "output_error"):
+        assert not np.array_equal(kept(saliency=criterion), by_size), criterion
+    assert np.array_equal(kept(order="high_first", scope="layer"), ~kept(scope="layer"))
+    assert np.array_equal(kept(saliency="random", seed=3), kept(saliency="random", seed=3))
+
+
+def test_an_input_that_never_speaks_is_pruned_first(data):
+    """The largest weights go when they multiply zeros only: what a magnitude cannot see."""
+    model = tiny_model()
+    hidden = model.get_layer("hidden")
+    kernel = hidden.kernel.numpy()
+    kernel[:16] = 9.0
+    hidden.kernel.assign(kernel)
+    x = data.train[0].copy()
+    x[:, :2] = 0.0
+    for criterion in ("input_norm", "output_error"):
+        settings = PruneSettings(saliency=criterion, sparsity=0.25, scope="layer", epochs=0)
+        pruned, _ = prune(model, settings, Data(calibration=x))
+        assert (pruned.get_layer("hidden").kernel.numpy() == 0).sum(axis=1).tolist() == [8] * 16 + [0] * 48
+
+
+def watched(settings: PruneSettings, data: Data) -> list[int]:
+    """Zeros before the first step and after each one."""
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen.append(all_zeros(self.model))
+
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(all_zeros(self.model))
+
+    model = tiny_model()
+    model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(*data.train, batch_size=16, epochs=1, verbose=0, callbacks=[PruningCallback(settings), Watch()])
+    return seen
+
+
+def test_one_shot_prunes_once_before_training(data):
+    """All zeros are there before the first step, and no more come."""
+    assert watched(PruneSettings(sparsity=0.75, schedule="one_shot"), data) == [402] * 9
+
+
+def test_iterative_prunes_a_part_and_fine_tunes_in_between(data):
+    """Two rounds to 3/4 in 8 steps: half of the 536 weights before the first step, three quarters after the fourth."""
+    assert watched(PruneSettings(sparsity=0.75, schedule="iterative", rounds=2), data) == [268] * 4 + [402] * 5
+
+
+def test_a_threshold_prunes_what_is_below_it():
+    """An absolute threshold, and one that shrinks with the square root of a layer's size."""
+    model = tiny_model()
+    before = [np.abs(k.variable.numpy()) for k in find_kernels(model)]
+    _, note = prune(model, PruneSettings(threshold=0.1, epochs=0), Data())
+    assert [layer.zeros for layer in note.layers] == [int((size < 0.1).sum()) for size in before]
+    _, note = prune(model, PruneSettings(threshold=1.0, threshold_scaling="layer_size", epochs=0), Data())
+    assert [layer.zeros for layer in note.layers] == [int((size < 1 / np.sqrt(size.size)).sum()) for size in before]
+    _, note = prune(model, PruneSettings(threshold=99.0, epochs=0), Data())
+    assert [layer.weights - layer.zeros for layer in note.layers] == [1, 1]
+
+
+def test_zeros_of_an_earlier_step_stay(data):
+    """A second pruning by another saliency goes on from the first one's masks."""
+    first, _ = prune(tiny_model(), PruneSettings(sparsity=0.5, epochs=0), Data())
+    second, note = prune(first, PruneSettings(saliency="random", sparsity=0.7, epochs=1, batch_size=16), data)
+    for a, b in zip(find_kernels(first), find_kernels(second), strict=True):
+        assert (b.variable.numpy()[a.variable.numpy() == 0] == 0).all()
+    assert note.zeros == -(-7 * note.weights // 10)
+
+
+def test_include_prunes_nothing_else_and_refuses_depthwise():
+    """Only the named layers lose weights; a depthwise kernel that is named is refused, and otherwise listed as left alone."""
+    _, note = prune(small_model(), PruneSettings(sparsity=0.5, epochs=0, include=("block",)), Data())
+    assert [layer.layer for layer in note.layers] == ["block/conv"]
+    assert note.left_alone == ()
+    with pytest.raises(RecipeError, match="'depthwise', a depthwise kernel"):
+        prune(small_model(), PruneSettings(sparsity=0.5, epochs=0, include=("stem", "depthwise")), Data())
+    _, note = prune(small_model(), PruneSettings(pattern="2:4", epochs=0), Data())
+    assert [layer.layer for layer in note.left_alone] == ["depthwise", "separable"]
+
+
+def test_a_pattern_leaves_alone_what_has_no_inputs_in_a_row():
+    """Recurrent kernels and projections of attention are named with the reason."""
+    x = sequence = keras.Input((5, 8))
+    x = layers.LSTM(4, name="memory")(x)
+    model = keras.Model(sequence, layers.Dense(4, name="head")(x))
+    _, note = prune(model, PruneSettings(pattern="2:4", epochs=0), Data())
+    assert [layer.layer for layer in note.layers] == ["head"]
+    assert [layer.layer for layer in note.left_alone] == ["memory/lstm_cell"]
+    with pytest.raises(RecipeError, match="pattern fits no layer"):
+        prune(model, PruneSettings(pattern="2:4", epochs=0, include=("memory",)), Data())
+
+
+def test_a_pattern_is_reached_step_by_step(data):
+    """2:4 while training: one zero of four halfway, two at the end, never a third."""
+    pruned, note = prune(tiny_model(), PruneSettings(pattern="2:4", epochs=1, batch_size=16, every=1), data)
+    kernel = pruned.get_layer("hidden").kernel.numpy()
+    assert (np.count_nonzero(kernel.reshape(16, 4, 8), axis=1) == 2).all()
+    assert note.zeros == note.weights // 2
+
+
+@pytest.fixture(scope="module")
+def patterned() -> keras.Model:
+    """BatchNormalization to fold, a grouped, a strided and a transposed convolution, and a dense layer behind a Flatten."""
+    keras.utils.set_random_seed(3)
+    x = image = keras.Input((8, 8, 8))
+    x = layers.Conv2D(8, 3, padding="same", use_bias=False, name="stem")(x)
+    x = layers.ReLU()(layers.BatchNormalization(name="norm")(x))
+    x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
+    x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="strided")(x)
+    x = layers.Conv2DTranspose(8, 2, strides=2, activation="relu", name="up")(x)
+    x = layers.Conv2D(6, 1, activation="relu", name="six")(x)
+    model = keras.Model(image, layers.Dense(5, name="scores")(layers.Flatten()(x)))
+    model.get_layer("norm").set_weights([np.linspace(-2, 2, 8), np.ones(8), np.zeros(8), np.ones(8)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def converter():
+    with Converter() as running:
+        yield running
+
+
+@pytest.mark.parametrize(("method", "pattern", "kept", "of"), [("ptq", "2:4", 2, 4), ("qat", "1:4", 1, 4)])
+def test_groups_hold_in_the_int8_file(patterned, converter, method, pattern, kept, of):
+    """N:M along the last axis of every OHWI filter and every fully connected row of the .tflite, except the depthwise one."""
+    rng = np.random.default_rng(0)
+    data = Data(train=(rng.normal(size=(32, 8, 8, 8)).astype(np.float32), rng.integers(0, 5, 32)))
+    pruned, _ = prune(patterned, PruneSettings(pattern=pattern, epochs=0), data)
+    settings = QuantizeSettings(method=method, epochs=1)
+    graph = read_tflite(convert_quantized(quantize(pruned, settings, data)[0], settings, data, converter))
+    seen = []
+    for op in graph.ops:
+        weights = [t.data for t in graph.op_inputs(op) if t is not None and t.is_constant and t.dtype.value == "int8" and t.data.ndim > 1]
+        if weights and op.kind != "DEPTHWISE_CONV_2D":
+            rows = weights[0].reshape(-1, weights[0].shape[-1])
+            padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % of))).reshape(-1, of)
+            assert np.count_nonzero(padded, axis=1).max() <= kept, op.kind
+            assert np.count_nonzero(padded) >= 0.8 * kept * len(padded), op.kind
+            seen.append(op.kind)
+    assert sorted(seen) == ["CONV_2D", "CONV_2D", "CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"]
+
+
+@pytest.mark.parametrize(("pattern", "axes"), [("1x4", (1, 4)), ("4x1", (4, 1))])
+def test_blocks_are_zero_or_whole(patterned, pattern, axes):
+    """Blocks of neighbouring outputs and inputs go together, in a convolution and in a dense layer, up to the sparsity."""
+    pruned, note = prune(patterned, PruneSettings(sparsity=0.5, pattern=pattern, epochs=0), Data())
+    outputs, inputs = axes
+    for name in ("stem", "strided"):
+        rows = np.moveaxis(pruned.get_layer(name).kernel.numpy(), (-1, -2), (0, -1)).reshape(8, 9, 8)
+        counts = np.count_nonzero(rows.reshape(8 // outputs, outputs, 9, 8 // inputs, inputs), axis=(1, 4))
+        assert set(np.unique(counts)) == {0, 4}
+    assert note.weights / 2 <= note.zeros < note.weights / 2 + 4
+    assert note.pattern == pattern
+
+
+def test_a_new_task_gets_a_head_of_its_own(data):
+    """The named layer starts anew with the new number of classes and keeps all its weights; the rest is pruned on the new labels."""
+    x, y = data.train
+    new = Data(train=(x, (y == 2).astype(np.int32)), validation=(data.validation[0], (data.validation[1] == 2).astype(np.int32)))
+    model = tiny_model()
+    before = [w.copy() for w in model.get_weights()]
+    settings = PruneSettings(
+        saliency="movement",
+        sparsity=0.5,
+        begin=0.2,
+        new_head=NewHead(layer="logits", units=2),
+        epochs=12,
+        batch_size=16,
+        learning_rate=0.02,
+    )
+    keras.utils.set_random_seed(0)
+    pruned, note = prune(model, settings, new)
+    assert pruned.output_shape == (None, 2)
+    assert [(layer.layer, layer.zeros) for layer in note.layers] == [("hidden", 256)]
+    assert note.new_head == "logits"
+    assert np.count_nonzero(pruned.get_layer("logits").kernel.numpy()) == 16
+    assert score_model(pruned, new).value >= 0.8
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_masks_of_a_new_task_follow_its_labels(data):
+    """The same start and settings, other labels: other weights are left."""
+    x, y = data.train
+    settings = PruneSettings(
+        saliency="movement", sparsity=0.5, new_head=NewHead(layer="logits"), epochs=2, batch_size=16, learning_rate=0.02
+    )
+    masks = []
+    for labels in (y, 2 - y, y):
+        keras.utils.set_random_seed(0)
+        pruned, _ = prune(tiny_model(), settings, Data(train=(x, labels)))
+        masks.append(pruned.get_layer("hidden").kernel.numpy() != 0)
+    assert not np.array_equal(masks[0], masks[1])
+    assert np.array_equal(masks[0], masks[2])
+
+
+def test_a_head_that_is_none_is_named():
+    """A pooling layer or a layer of a nested model cannot be the new head."""
+    for name in ("block/conv", "depthwise", "nothing"):
+        with pytest.raises(RecipeError, match=f"new_head names '{name}'"):
+            prune(small_model(), PruneSettings(sparsity=0.5, new_head=NewHead(layer=name)), Data())
+
+
+def test_a_callback_of_its_own_needs_data_to_read(data):
+    """A saliency that reads data says how to give it."""
+    model = tiny_model()
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(RecipeError, match="'taylor' reads training samples") as caught:
+        model.fit(*data.train, verbose=0, callbacks=[PruningCallback(PruneSettings(saliency=Criterion.TAYLOR, sparsity=0.5))])
+    assert "data=" in caught.value.hint
+
+
+def test_data_is_read_at_most_ten_times(data):
+    """Masks follow the last reading in between."""
+    heard = []
+    model = tiny_model()
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    settings = PruneSettings(saliency="input_norm", sparsity=0.8, every=1, end=1.0, saliency_samples=16, batch_size=16)
+    callback = PruningCallback(settings, data=data, progress=lambda stage, done, total: heard.append((stage, done)))
+    model.fit(*data.train, batch_size=4, epochs=1, verbose=0, callbacks=[callback])
+    assert heard.count(("read layer inputs", 0)) <= 10
+    assert all_zeros(model) == -(-8 * 536 // 10)

@@ -116,11 +116,13 @@ def output_error_score(weights: Floats, second_moment: Floats, damping: float = 
         damping: share of the mean diagonal that is added to it, so that inputs which are sums of others can be told apart.
     """
     diagonal = np.diag(second_moment)
-    if not diagonal.any():
+    speaks = diagonal > 0
+    if not speaks.any():
         return np.zeros_like(weights)
     damped = second_moment + np.eye(len(second_moment)) * (damping * diagonal.mean())
     inverse = np.diag(np.linalg.inv(damped))
-    return np.asarray(np.square(weights) / inverse[:, None])
+    # The damping gives an input that is always 0 a second moment it does not have.
+    return np.asarray(np.square(weights) / inverse[:, None] * speaks[:, None])
 
 
 def movement_score(weights: NDArray[np.floating], start: NDArray[np.floating]) -> Floats:
