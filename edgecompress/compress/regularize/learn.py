@@ -16,6 +16,7 @@ from edgecompress.compress.regularize.gated import add_gates
 from edgecompress.compress.regularize.gates import GateClock, GatePenalty
 from edgecompress.compress.regularize.proximal import ProximalCallback, group_step, l1_step, l2_step, set_norms
 from edgecompress.compress.regularize.sets import ChannelSets, find_sets
+from edgecompress.compress.shrink.remove import KeptChannels, LayerChannels, Removal, remove_dead_channels
 from edgecompress.compress.train import Trained, copy_model, fit
 from edgecompress.keras_graph.walk import read_network
 from edgecompress.progress import Progress, silent
@@ -53,6 +54,8 @@ class RegularizeNote:
         unit: what ends at zero.
         loss: mean of the last epoch, without the penalty of l1, l2 and group_lasso.
         kept: layers with channels that could not go; empty for single weights.
+        removed: layers that have fewer channels now.
+        refused: channels that closed and stay, and why.
     """
 
     method: Literal["l1", "l2", "group_lasso", "l0"]
@@ -61,6 +64,8 @@ class RegularizeNote:
     zeros: int
     layers: tuple[LayerResult, ...]
     kept: tuple[Kept, ...]
+    removed: tuple[LayerChannels, ...]
+    refused: tuple[KeptChannels, ...]
     epochs: int
     steps: int
     loss: float
@@ -109,7 +114,7 @@ def _empty_weights(
         weights, zeros = counts.get(kernel.layer, (0, 0))
         counts[kernel.layer] = weights + kernel.elements, zeros + _cut_small(kernel, settings.threshold)
     layers = tuple(LayerResult(layer, weights, zeros) for layer, (weights, zeros) in counts.items())
-    return regular, _note(settings, "weights", layers, (), trained)
+    return regular, _note(settings, "weights", layers, (), trained, Removal((), ()))
 
 
 def _cut_small(kernel: Kernel, threshold: float) -> int:
@@ -140,7 +145,7 @@ def _shrink_channels(
     for owner in dict.fromkeys(sets.owners):
         mine = owners == owner
         closed[mine] = norms[mine] <= settings.threshold * norms[mine].max()
-    return _without_closed(regular, settings, sets, closed, trained)
+    return _without_closed(regular, settings, sets, closed, trained, regular)
 
 
 def _close_gates(
@@ -165,21 +170,29 @@ def _close_gates(
         loss_terms=[GatePenalty(gated.gates, sets.sizes, settings.strength)],
     )
     gated.carry_back(operators)
-    return _without_closed(regular, settings, sets, gated.final() == 0, trained)
+    return _without_closed(regular, settings, sets, gated.final() == 0, trained, gated.model)
 
 
 def _without_closed(
-    regular: keras.Model, settings: RegularizeSettings, sets: ChannelSets, closed: NDArray[np.bool_], trained: Trained
+    regular: keras.Model,
+    settings: RegularizeSettings,
+    sets: ChannelSets,
+    closed: NDArray[np.bool_],
+    trained: Trained,
+    trained_model: keras.Model,
 ) -> tuple[keras.Model, RegularizeNote]:
-    """The model with the closed sets of channels at zero."""
+    """The model without the closed sets of channels."""
     sets.zero(closed)
+    smaller, removal = remove_dead_channels(regular)
+    # The steps that follow know the loss from the model.
+    smaller.compile(loss=trained_model.loss, loss_weights=(trained_model.get_compile_config() or {}).get("loss_weights"))
     owners = np.array(sets.owners)
     layers = tuple(
         LayerResult(owner, int((owners == owner).sum()), int(closed[owners == owner].sum())) for owner in dict.fromkeys(sets.owners)
     )
     kept = [Kept(layer, reason) for layer, reason in sets.kept.items()]
     kept += [Kept(layer.layer, _EMPTIED) for layer in layers if layer.zeros == layer.count]
-    return regular, _note(settings, "channels", layers, tuple(kept), trained)
+    return smaller, _note(settings, "channels", layers, tuple(kept), trained, removal)
 
 
 def _note(
@@ -188,6 +201,7 @@ def _note(
     layers: Sequence[LayerResult],
     kept: tuple[Kept, ...],
     trained: Trained,
+    removal: Removal,
 ) -> RegularizeNote:
     return RegularizeNote(
         method=settings.method,
@@ -196,6 +210,8 @@ def _note(
         zeros=sum(layer.zeros for layer in layers),
         layers=tuple(layers),
         kept=kept,
+        removed=removal.layers,
+        refused=removal.kept,
         epochs=settings.epochs,
         steps=trained.steps,
         loss=trained.loss,
