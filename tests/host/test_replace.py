@@ -327,3 +327,20 @@ def test_fine_tuning_brings_it_back():
     assert (note.epochs, note.steps) == (2, 8)
     assert np.mean(np.asarray(changed(x)).argmax(axis=1) == y) > 0.95
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_normalizations_are_measured_anew():
+    """Behind an exchanged kernel a normalization has the mean and variance of its new input, even without fine-tuning."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 4))
+    x = layers.Conv2D(8, 3, use_bias=False, name="conv")(image)
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(layers.BatchNormalization(name="norm")(x)))
+    samples = RNG.normal(1.0, 3.0, (48, 8, 8, 4)).astype(np.float32)
+    data = Data(train=(samples, np.zeros((48, 8), np.float32)))
+    changed, note = replace(model, settings(convolution="separable", batch_size=16), data)
+    inside = np.asarray(keras.Model(changed.input, changed.get_layer("conv").output)(samples))
+    assert note.statistics_batches == 3
+    norm = changed.get_layer("norm")
+    np.testing.assert_allclose(norm.moving_mean, inside.mean(axis=(0, 1, 2)), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(norm.moving_variance, inside.var(axis=(0, 1, 2)), rtol=0.1)
+    assert norm.momentum == model.get_layer("norm").momentum

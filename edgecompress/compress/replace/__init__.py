@@ -6,6 +6,7 @@
     grouping                   which channel goes to which group, in numpy
     orders                     a new order of channels, taken up by the layers around
     activations                silu, gelu and others as relu or hard_swish
+    statistics                 normalizations measured anew behind kernels that changed
     shuffle                    a channel shuffle in operators that every int8 runtime has
 
 Importing this package does not import Keras.

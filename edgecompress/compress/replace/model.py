@@ -10,6 +10,7 @@ from edgecompress.compress.data import Data
 from edgecompress.compress.layers import is_inside, require_layers, walk_layers
 from edgecompress.compress.replace.activations import ReplacedActivation, replace_activations
 from edgecompress.compress.replace.convolutions import ReplacedLayer, SkippedLayer, is_candidate, replace_convolution
+from edgecompress.compress.replace.statistics import renew_statistics
 from edgecompress.compress.train import fit
 from edgecompress.errors import RecipeError
 from edgecompress.keras_graph.cost import network_macs
@@ -29,6 +30,7 @@ class ReplaceNote:
         activations: that became another.
         skipped: what was asked for, directly or as one of all, and left.
         macs_before, macs_after: of the whole model, one inference.
+        statistics_batches: of training data on which the normalizations were measured anew, before fine-tuning.
         epochs, steps: of fine-tuning.
         objective: where the loss came from.
     """
@@ -38,6 +40,7 @@ class ReplaceNote:
     skipped: tuple[SkippedLayer, ...]
     macs_before: int
     macs_after: int
+    statistics_batches: int
     epochs: int
     steps: int
     objective: str
@@ -68,6 +71,7 @@ def replace(
     if not layers and not activations:
         raise _nothing(model, skipped)
     changed = build_model(network)
+    batches = renew_statistics(changed, data, batch_size=settings.batch_size) if layers else 0
     steps, objective = 0, "none: not fine-tuned"
     if settings.epochs:
         trained = fit(changed, data, objective_of=model, training=settings, stage="replace", progress=progress, original=original or model)
@@ -78,6 +82,7 @@ def replace(
         skipped=tuple(skipped),
         macs_before=before,
         macs_after=network_macs(network),
+        statistics_batches=batches,
         epochs=settings.epochs,
         steps=steps,
         objective=objective,
