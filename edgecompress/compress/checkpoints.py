@@ -103,9 +103,8 @@ def step_keys(model: Model, data: Data, recipe: Recipe, steps: Iterable[Settings
 
 def _files_of(step: Settings) -> list[Path]:
     """Files that a step reads: its teachers. A missing one is the step's own error to report."""
-    distill = getattr(step, "distill", None)
-    names = [getattr(distill, "teacher", None), getattr(step, "teacher", None), *getattr(step, "teachers", ())]
-    paths = [Path(name) for name in names if isinstance(name, str)]
+    names = [*getattr(getattr(step, "distill", None), "teachers", ()), *getattr(step, "teachers", ())]
+    paths = [Path(name) for name in names]
     return [path for path in paths if path.is_file()]
 
 

@@ -1,0 +1,166 @@
+"""Every pass on models that no test holds: two training steps, then full int8, then every runtime against every other.
+
+    python benchmarks/passes.py                                     all passes on all models
+    python benchmarks/passes.py --model conv1d --pass cluster       one pair
+    python benchmarks/passes.py --quick                             the Conv1D model, a few passes
+
+Models: MobileNetV2 of keras.applications at 96x96 with random weights, a U-Net with skip concatenations, a Conv1D net. Each row is a recipe
+of that pass and `quantize`, trained for two steps on random data, so accuracy means nothing here. `against TFLM` compares the generated C
+on an emulated Cortex-M4 with TensorFlow Lite Micro; a refusal names its layer. Exit code 1 when bytes differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from edgecompress.convert import Converter
+from edgecompress.errors import EdgeCompressError
+from edgecompress.numerics.lcg import lcg_inputs
+from edgecompress.pipeline.sources import LoadedModel
+from edgecompress.pipeline.verify import verify_loaded
+from edgecompress.recipe import parse_recipe
+
+BATCH, SAMPLES, CLASSES, VERIFIED = 4, 8, 10, 2
+TRAIN = f"epochs = 1\nbatch_size = {BATCH}\n"
+PASSES = {
+    "prune": f'pass = "prune"\nsparsity = 0.5\n{TRAIN}',
+    "prune 2:4": f'pass = "prune"\nsparsity = 0.5\npattern = "2:4"\n{TRAIN}',
+    "shrink": f'pass = "shrink"\nmacs = 0.6\n{TRAIN}',
+    "group lasso": f'pass = "regularize"\nmethod = "group_lasso"\n{TRAIN}',
+    "l0": f'pass = "regularize"\nmethod = "l0"\n{TRAIN}',
+    "lowrank": f'pass = "lowrank"\nratio = 0.6\n{TRAIN}',
+    "separable": f'pass = "replace"\nconvolution = "separable"\n{TRAIN}',
+    "grouped": f'pass = "replace"\nconvolution = "grouped"\ngroups = 2\n{TRAIN}',
+    "activations": f'pass = "replace"\nactivations = {{ silu = "hard_swish", gelu = "relu" }}\n{TRAIN}',
+    "distill": f'pass = "distill"\n{TRAIN}',
+    "cluster": f'pass = "cluster"\n{TRAIN}',
+    "bits": f'pass = "bits"\nmethod = "uniform"\nbits = 4\n{TRAIN}',
+    "ternary": f'pass = "bits"\nmethod = "ternary"\n{TRAIN}',
+    "log": f'pass = "bits"\nmethod = "log"\n{TRAIN}',
+    "quantize": "",
+}
+QUICK = ("prune", "shrink", "cluster", "quantize")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", action="append", choices=MODELS, help="may be given several times")
+    parser.add_argument("--pass", dest="passes", action="append", choices=PASSES, help="may be given several times")
+    parser.add_argument("--quick", action="store_true", help="the Conv1D model and a few passes")
+    arguments = parser.parse_args()
+    models = arguments.model or (["conv1d"] if arguments.quick else list(MODELS))
+    passes = arguments.passes or (QUICK if arguments.quick else tuple(PASSES))
+    print(_row("model", "pass", "MACs", "zeros", ".tflite", "against TFLM", "seconds"))
+    failed = False
+    with Converter() as converter:
+        for name in models:
+            model = MODELS[name]()
+            for step in passes:
+                start = time.perf_counter()
+                cells, good = _try(model, step, converter)
+                failed |= not good
+                print(_row(name, step, *cells, f"{time.perf_counter() - start:.0f}"), flush=True)
+    return int(failed)
+
+
+def _try(model: Any, step: str, converter: Converter) -> tuple[Sequence[str], bool]:  # noqa: ANN401 - Keras ships without types
+    """MACs, zeros, bytes and the verdict; False when bytes differ."""
+    from edgecompress.compress import Data, compress
+    from edgecompress.convert import read_tflite
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, (SAMPLES, *model.input_shape[1:])).astype(np.float32)
+    y = rng.integers(0, CLASSES, (SAMPLES, *model.output_shape[1:-1])).astype(np.int32)
+    text = f"[[step]]\n{PASSES[step]}\n" if PASSES[step] else ""
+    text += f'[[step]]\npass = "quantize"\nmethod = "qat"\n{TRAIN}'
+    try:
+        result = compress(model, parse_recipe(text, step), Data((x, y), (x, y), x), converter=converter)
+        after = result.report["steps"][-1]["after"]
+        graph = read_tflite(result.model_bytes, name="model")
+        sizes = [graph.tensor(index).bytes for index in graph.inputs]
+        samples = [lcg_inputs(seed, sizes) for seed in range(1, VERIFIED + 1)]
+        report = verify_loaded(LoadedModel(result.model_bytes, graph), samples, source="generated inputs")
+    except EdgeCompressError as error:
+        return ("-", "-", "-", f"{type(error).__name__}: {error.message}"), True
+    core = next(rung for rung in report.rungs if rung.name.startswith("generated C"))
+    verdict = f"{core.status.value} ({core.mismatched_bytes} of {core.total_bytes} differ)"
+    for rung in report.rungs:
+        if not rung.ok and rung is not core:
+            verdict += f"; {rung.name}: {rung.status.value}, {rung.largest_difference} LSB from {rung.first_op}"
+    cells = (f"{after['macs']:,}", f"{after['zeros'] / after['weights']:.0%}", f"{after['tflite_bytes']:,}", verdict)
+    return cells, report.ok
+
+
+def _mobilenet() -> Any:  # noqa: ANN401
+    import keras
+
+    keras.utils.set_random_seed(0)
+    return keras.applications.MobileNetV2((96, 96, 3), weights=None, classes=CLASSES, classifier_activation=None)
+
+
+def _unet() -> Any:  # noqa: ANN401
+    """Three levels; each way up joins the way down by a concatenation; a class for every pixel."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((32, 32, 3))
+    skips = []
+    for level, filters in enumerate((8, 16)):
+        x = _unit(x, filters, f"down_{level}")
+        skips.append(x)
+        x = layers.MaxPooling2D(name=f"pool_{level}")(x)
+    x = _unit(x, 32, "bottom")
+    for level, (filters, skip) in enumerate(zip((16, 8), reversed(skips), strict=True)):
+        x = layers.Conv2DTranspose(filters, 2, strides=2, name=f"up_{level}")(x)
+        x = layers.Concatenate(name=f"join_{level}")([x, skip])
+        x = _unit(x, filters, f"after_{level}")
+    return keras.Model(image, layers.Conv2D(CLASSES, 1, name="classes")(x), name="unet")
+
+
+def _unit(x: Any, filters: int, name: str) -> Any:  # noqa: ANN401
+    from keras import layers
+
+    for half in ("a", "b"):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_{half}")(x)
+        x = layers.BatchNormalization(name=f"{name}_{half}_bn")(x)
+        x = layers.ReLU(name=f"{name}_{half}_relu")(x)
+    return x
+
+
+def _conv1d() -> Any:  # noqa: ANN401
+    """A causal, dilated residual net over a sequence, with swish."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    x = sequence = keras.Input((64, 6))
+    x = layers.Conv1D(16, 5, strides=2, padding="same", activation="swish", name="stem")(x)
+    for block, dilation in enumerate((1, 2)):
+        y = layers.Conv1D(16, 3, padding="causal", dilation_rate=dilation, use_bias=False, name=f"block_{block}_a")(x)
+        y = layers.BatchNormalization(name=f"block_{block}_bn")(y)
+        y = layers.Activation("swish", name=f"block_{block}_swish")(y)
+        y = layers.Conv1D(16, 1, name=f"block_{block}_b")(y)
+        x = layers.Add(name=f"block_{block}_add")([x, y])
+    x = layers.GlobalAveragePooling1D(name="pool")(x)
+    return keras.Model(sequence, layers.Dense(CLASSES, name="logits")(x), name="conv1d")
+
+
+MODELS: dict[str, Callable[[], Any]] = {"mobilenet_v2": _mobilenet, "unet": _unet, "conv1d": _conv1d}
+
+
+def _row(*cells: str) -> str:
+    widths = (13, 12, 12, 6, 10, 0, 0)
+    return "  ".join(cell.ljust(width) for cell, width in zip((*cells[:5], cells[6], cells[5]), widths, strict=True))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
