@@ -12,13 +12,17 @@ from typing import Any
 import keras
 
 from edgecompress.compress.fake_quant import FakeQuant
-from edgecompress.compress.roles import FUSED_CAP, Part, Role, part_of
+from edgecompress.compress.roles import FUSED_CAP, TANH_RANGE, UNIT_RANGE, Part, Role, part_of
 from edgecompress.keras_graph.activations import Curve, read_activation
 from edgecompress.keras_graph.network import Call, Network, Operator, Value
 
 RANGE_SUFFIX = "_range"
 """The range of layer `conv1` is the layer `conv1_range`."""
 
+SYMMETRIC_BITS = 16
+"""Activations of so many bits have zero point 0."""
+
+_INT16_UNIT = 32767 / 32768
 _FUSES_RELU = (Role.WEIGHTED, Role.ARITHMETIC)
 
 
@@ -41,9 +45,13 @@ class _Place:
     nonnegative: bool = False
 
 
-def place_ranges(network: Network) -> None:
-    """Insert `FakeQuant` calls into a prepared network, as the module's text says."""
-    _Placement(network).run()
+def place_ranges(network: Network, *, bits: int = 8) -> None:
+    """Insert `FakeQuant` calls into a prepared network, as the module's text says.
+
+    Args:
+        bits: of an activation, 8 or 16.
+    """
+    _Placement(network, bits).run()
     _leave_caps_to_the_ranges(network)
 
 
@@ -60,8 +68,9 @@ def _leave_caps_to_the_ranges(network: Network) -> None:
 
 
 class _Placement:
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, bits: int) -> None:
         self._network = network
+        self._bits = bits
         self._group_of: dict[Value, _Group] = {}
         self._places: list[_Place] = []
         self._parts: dict[Call, Part] = {call: part_of(call) for call in network.calls}
@@ -178,11 +187,19 @@ class _Placement:
         owner = place.call.operator.name if place.call is not None else self._input_name(place.value)
         name = self._network.free_name(f"{owner}{RANGE_SUFFIX}")
         low, high = group.fixed or (None, None)
-        config = {"name": name, "slots": max(1, len(group.observed)), "low": low, "high": high}
+        if group.fixed is not None and self._bits == SYMMETRIC_BITS:
+            low, high = _symmetric(group.fixed)
+        config = {"name": name, "slots": max(1, len(group.observed)), "low": low, "high": high, "bits": self._bits}
         return Operator(name, FakeQuant, config, weights=None)
 
     def _input_name(self, value: Value) -> str:
         return next(entry.name for entry in self._network.inputs if entry.value is value)
+
+
+def _symmetric(fixed: tuple[float, float]) -> tuple[float, float]:
+    """The same known range around 0; int16 kernels of sigmoid, softmax and tanh have scale 1/32768."""
+    high = _INT16_UNIT if fixed in (UNIT_RANGE, TANH_RANGE) else fixed[1]
+    return -high, high
 
 
 class _Through:

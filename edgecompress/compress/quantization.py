@@ -1,9 +1,9 @@
-"""The closing step of a recipe: a model with trained ranges, or one to calibrate."""
+"""The closing step of a recipe: a model with ranges, trained or calibrated here, or one that the converter calibrates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgecompress.compress.data import Data, calibration_batches
 from edgecompress.compress.train import fit
@@ -15,7 +15,14 @@ from edgecompress.recipe import QuantizeSettings
 if TYPE_CHECKING:
     from keras import Model
 
+    from edgecompress.compress.adaround import RoundedLayer
+    from edgecompress.compress.bias_correction import CorrectedLayer
+    from edgecompress.compress.equalize import EqualizeNote
+    from edgecompress.keras_graph.network import Network
+
 _CALIBRATE = "return calibration=x, about 100 to 500 typical inputs, from the data function"
+_STAGE = "quantize"
+_NOT_TRAINED = "none: not trained"
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,8 @@ class QuantizeNote:
         epochs, steps: of training with fake-quant; 0 for post-training quantization.
         objective: where the loss came from.
         prepared: normalizations were folded and layers split before the conversion; `remark` says why not.
+        ranges: who set the ranges of activations: training, a calibrator, or TensorFlow's converter.
+        equalized, rounded, corrected: what cross-layer equalization, adaptive rounding and bias correction did, each layer by name.
     """
 
     method: Literal["qat", "ptq"]
@@ -35,6 +44,10 @@ class QuantizeNote:
     objective: str
     prepared: bool
     remark: str
+    ranges: str
+    equalized: EqualizeNote | None = None
+    rounded: tuple[RoundedLayer, ...] = ()
+    corrected: tuple[CorrectedLayer, ...] = ()
 
 
 def quantize(
@@ -43,10 +56,12 @@ def quantize(
     """A model ready for `convert_quantized`, and what was done; `model` is not changed.
 
     Raises:
-        UnsupportedOpError: QAT would leave a layer in float; the layer is named.
-        DataError: QAT without training data.
+        UnsupportedOpError: a layer would stay in float where this step places the ranges; the layer is named.
+        DataError: QAT without training data, or no calibration data where it is read.
     """
-    return _train_aware(model, settings, data, original, progress) if settings.method == "qat" else _prepare(model, settings)
+    if settings.method == "qat":
+        return _train_aware(model, settings, data, original, progress)
+    return _calibrate(model, settings, data, progress) if settings.needs_ranges else _prepare(model, settings)
 
 
 def convert_quantized(model: Model, settings: QuantizeSettings, data: Data, converter: Converter) -> bytes:
@@ -58,7 +73,7 @@ def convert_quantized(model: Model, settings: QuantizeSettings, data: Data, conv
         ToolError: the converter failed.
     """
     mode, calibration = Mode(settings.mode), data.calibration_inputs
-    if settings.method == "qat":
+    if settings.method == "qat" or settings.needs_ranges:
         from edgecompress.compress.quantize import export_view, needs_calibration
 
         view = export_view(model)
@@ -74,13 +89,33 @@ def convert_quantized(model: Model, settings: QuantizeSettings, data: Data, conv
     return converter.convert(plain_kernels(model), mode, calibration=calibration, allow_float=settings.allow_float)
 
 
+def _aware(model: Model, settings: QuantizeSettings) -> tuple[Model, EqualizeNote | None]:
+    """The model with fake-quant, equalized first if that is asked for."""
+    from edgecompress.compress.equalize import equalize
+    from edgecompress.compress.quantize import Grid, insert_rounding
+    from edgecompress.keras_graph.prepare import prepare_network
+
+    network = prepare_network(model)
+    note = None if settings.equalize == "off" else equalize(network, replace_relu6=settings.equalize == "replace_relu6")
+    grid = Grid(
+        per_tensor=settings.scales == "tensor",
+        activation_bits=16 if Mode(settings.mode) is Mode.INT16X8 else 8,
+        add_biases=settings.bias_correction != "off",
+    )
+    return insert_rounding(network, grid, allow_float=settings.allow_float), note
+
+
+def _set_ranges(model: Model, settings: QuantizeSettings, data: Data) -> None:
+    from edgecompress.compress.ranges import calibrate_ranges
+
+    calibrate_ranges(model, lambda: calibration_batches(data, model, batch_size=settings.batch_size, stage=_STAGE), settings)
+
+
 def _train_aware(
     model: Model, settings: QuantizeSettings, data: Data, original: Model | None, progress: Progress
 ) -> tuple[Model, QuantizeNote]:
-    from edgecompress.compress.quantize import observe_ranges, quantization_aware
-
-    aware = quantization_aware(model, allow_float=settings.allow_float, keep_zeros=True)
-    steps, objective = 0, "none: not trained"
+    aware, equalized = _aware(model, settings)
+    steps, objective = 0, _NOT_TRAINED
     if settings.epochs:
         trained = fit(
             aware,
@@ -93,7 +128,7 @@ def _train_aware(
         )
         steps, objective = trained.steps, trained.objective
     else:
-        observe_ranges(aware, calibration_batches(data, aware, batch_size=settings.batch_size, stage="quantize"))
+        _set_ranges(aware, settings, data)
     return aware, QuantizeNote(
         method="qat",
         mode=settings.mode,
@@ -102,7 +137,51 @@ def _train_aware(
         objective=objective,
         prepared=True,
         remark="",
+        ranges="training" if settings.epochs else settings.calibrator,
+        equalized=equalized,
     )
+
+
+def _calibrate(model: Model, settings: QuantizeSettings, data: Data, progress: Progress) -> tuple[Model, QuantizeNote]:
+    """Ranges, rounding and biases from calibration data."""
+    from edgecompress.keras_graph.walk import read_network
+
+    aware, equalized = _aware(model, settings)
+    _set_ranges(aware, settings, data)
+    rounded, corrected = _adjust(read_network(aware), _samples(aware, settings, data), settings, progress)
+    return aware, QuantizeNote(
+        method="ptq",
+        mode=settings.mode,
+        epochs=0,
+        steps=0,
+        objective=_NOT_TRAINED,
+        prepared=True,
+        remark="",
+        ranges=settings.calibrator,
+        equalized=equalized,
+        rounded=rounded,
+        corrected=corrected,
+    )
+
+
+def _adjust(
+    network: Network, batches: list[Any], settings: QuantizeSettings, progress: Progress
+) -> tuple[tuple[RoundedLayer, ...], tuple[CorrectedLayer, ...]]:
+    from edgecompress.compress.adaround import round_adaptively
+    from edgecompress.compress.bias_correction import correct_biases
+
+    rounded: tuple[RoundedLayer, ...] = ()
+    corrected: tuple[CorrectedLayer, ...] = ()
+    if settings.rounding == "adaptive":
+        rounded = round_adaptively(network, batches, steps=settings.rounding_steps, progress=progress)
+    if settings.bias_correction == "empirical":
+        corrected = correct_biases(network, batches, progress=progress)
+    return rounded, corrected
+
+
+def _samples(model: Model, settings: QuantizeSettings, data: Data) -> list[Any]:
+    batches = calibration_batches(data, model, samples=settings.samples, batch_size=settings.batch_size, stage=_STAGE)
+    return list(batches) if settings.rounding != "nearest" or settings.bias_correction != "off" else []
 
 
 def _prepare(model: Model, settings: QuantizeSettings) -> tuple[Model, QuantizeNote]:
@@ -110,7 +189,8 @@ def _prepare(model: Model, settings: QuantizeSettings) -> tuple[Model, QuantizeN
     from edgecompress.keras_graph.prepare import prepare
 
     prepared, remark = model, ""
-    if Mode(settings.mode).is_integer:
+    integer = Mode(settings.mode).is_integer
+    if integer:
         try:
             prepared = prepare(model)
         except ModelError as e:
@@ -121,7 +201,8 @@ def _prepare(model: Model, settings: QuantizeSettings) -> tuple[Model, QuantizeN
         mode=settings.mode,
         epochs=0,
         steps=0,
-        objective="none: not trained",
+        objective=_NOT_TRAINED,
         prepared=prepared is not model,
         remark=remark,
+        ranges="TensorFlow's converter" if integer else "none",
     )

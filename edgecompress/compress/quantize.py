@@ -8,21 +8,21 @@ docs/quantization.md has the table of which layers get ranges where; `placement`
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.compress.fake_quant import FLOAT_KINDS, FakeQuant
-from edgecompress.compress.int8_layers import restore_kernels, round_kernel
-from edgecompress.compress.placement import RANGE_SUFFIX, place_ranges
+from edgecompress.compress.fake_quant import FLOAT_KINDS, INT8_KINDS, FakeQuant
+from edgecompress.compress.int8_layers import has_codebook, restore_kernels, round_kernel
+from edgecompress.compress.placement import RANGE_SUFFIX, SYMMETRIC_BITS, place_ranges
 from edgecompress.compress.roles import Role, part_of
 from edgecompress.errors import ModelError, UnsupportedOpError
 from edgecompress.keras_graph.network import Call, Network, Operator
 from edgecompress.keras_graph.prepare import prepare_network
 from edgecompress.keras_graph.rebuild import build_model
 from edgecompress.keras_graph.walk import read_network
-from edgecompress.keras_graph.weighted import is_weighted
+from edgecompress.keras_graph.weighted import bias_of, is_weighted, kernel_of, set_kernel_and_bias
 
 ANY_LAYER = "*"
 """In `allow_float`: every layer."""
@@ -42,7 +42,24 @@ class FloatLayer:
     way_out: str
 
 
-def quantization_aware(model: Any, *, allow_float: Sequence[str] = (), keep_zeros: bool = True) -> Any:  # noqa: ANN401 - keras.Model
+@dataclass(frozen=True)
+class Grid:
+    """The integers that training rounds to.
+
+    Args:
+        per_tensor: one scale for each kernel instead of one for each of its output channels. Layers on a codebook keep one a channel.
+        activation_bits: 8, or 16 (symmetric).
+        keep_zeros: weights that are exactly zero now (pruned ones) stay zero in training.
+        add_biases: every layer with weights gets a bias, for what will be corrected.
+    """
+
+    per_tensor: bool = False
+    activation_bits: Literal[8, 16] = 8
+    keep_zeros: bool = True
+    add_biases: bool = False
+
+
+def quantization_aware(model: Any, *, allow_float: Sequence[str] = (), keep_zeros: bool = True, grid: Grid | None = None) -> Any:  # noqa: ANN401 - keras.Model
     """A trainable copy of `model` that rounds weights and activations as int8 inference will.
 
     The model is prepared first (normalizations folded, dropout gone; see `keras_graph.prepare`); penalties and constraints on weights are
@@ -52,26 +69,35 @@ def quantization_aware(model: Any, *, allow_float: Sequence[str] = (), keep_zero
     Args:
         allow_float: names of layers that may stay float; "*" allows any.
         keep_zeros: weights that are exactly zero now (pruned ones) stay zero in training.
+        grid: other integers than int8 with a scale a channel; then its own keep_zeros counts.
 
     Raises:
         UnsupportedOpError: layers that would stay float, each with a way out.
         ModelError: the model cannot be read, or is quantization-aware already.
     """
-    network = prepare_network(model)
+    return insert_rounding(prepare_network(model), grid or Grid(keep_zeros=keep_zeros), allow_float=allow_float)
+
+
+def insert_rounding(network: Network, grid: Grid, *, allow_float: Sequence[str] = ()) -> Any:  # noqa: ANN401 - keras.Model
+    """As `quantization_aware`, from a prepared network, which is changed."""
     if any(operator.kind is FakeQuant for operator in network.operators()):
         raise ModelError(f"{network.name} is quantization-aware already", hint="go on training it with fit(), or export it")
     refuse_float_layers(network, allow_float)
-    place_ranges(network)
-    for operator in network.operators():
+    place_ranges(network, bits=grid.activation_bits)
+    for operator in list(network.operators()):
         if is_weighted(operator):
-            round_kernel(operator, keep_zeros=keep_zeros)
+            if grid.add_biases:
+                set_kernel_and_bias(operator, kernel_of(operator), bias_of(operator))
+            round_kernel(operator, keep_zeros=grid.keep_zeros)
+            operator.config = {**(operator.config or {}), "per_tensor": grid.per_tensor}
     return build_model(network)
 
 
 def export_view(model: Any) -> Any:  # noqa: ANN401
     """The trained model as it is to be converted: plain float kernels, activation ranges as constants.
 
-    The converter derives the same int8 kernels from the float ones. Layers keep their names.
+    The converter derives the same int8 kernels from the float ones, with a scale for each channel; kernels with a scale a tensor therefore
+    keep their rounding. Layers keep their names.
 
     Raises:
         ModelError: a range that never saw a batch, or a model without ranges.
@@ -83,8 +109,17 @@ def export_view(model: Any) -> Any:  # noqa: ANN401
     for call in network.calls:
         if call.operator in frozen:
             call.operator, call.kwargs = frozen[call.operator], {}
+    per_tensor = [operator for operator in network.operators() if _has_one_scale(operator)]
     restore_kernels(network)
+    for operator in per_tensor:
+        # With its rounding in the graph the converter takes the scale from there.
+        operator.kind = INT8_KINDS[operator.kind]
+        operator.config = {**(operator.config or {}), "per_tensor": True}
     return build_model(network)
+
+
+def _has_one_scale(operator: Operator) -> bool:
+    return operator.kind in FLOAT_KINDS and bool((operator.config or {})["per_tensor"]) and not has_codebook(operator)
 
 
 def observe_ranges(model: Any, batches: Iterable[Any]) -> None:  # noqa: ANN401
@@ -149,7 +184,11 @@ def _freeze_range(network: Network, operator: Operator) -> Operator:
                 hint="train the quantization-aware model with fit(), or show it data with observe_ranges()",
             )
         low, high = _range_of(ranges, operator.name)
-    return Operator(operator.name, FakeQuant, {"name": operator.name, "low": low, "high": high}, weights=[], source=operator.source)
+    if config["bits"] == SYMMETRIC_BITS:
+        high = max(high, -low)
+        low = -high
+    frozen = {"name": operator.name, "low": low, "high": high, "bits": config["bits"]}
+    return Operator(operator.name, FakeQuant, frozen, weights=[], source=operator.source)
 
 
 def _range_of(ranges: NDArray[Any], name: str) -> tuple[float, float]:

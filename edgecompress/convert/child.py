@@ -72,6 +72,7 @@ def _answer(job: Job) -> dict[str, str]:
 def _convert(job: Job) -> bytes:
     import tensorflow as tf
 
+    from edgecompress.convert.biases import widen_biases
     from edgecompress.convert.names import finish_model
 
     mode = Mode(job.mode)
@@ -90,7 +91,10 @@ def _convert(job: Job) -> bytes:
         converter.inference_input_type = converter.inference_output_type = tf.int8
     if mode.is_integer and job.calibration is not None:
         converter.representative_dataset = _samples(job.calibration)
-    return finish_model(bytes(converter.convert()), job.inputs, job.outputs, job.layers)
+    data = bytes(converter.convert())
+    if mode is Mode.INT16X8 and job.calibration is None:
+        data = widen_biases(data)
+    return finish_model(data, job.inputs, job.outputs, job.layers)
 
 
 def _samples(path: str) -> Callable[[], Iterator[dict[str, NDArray[Any]]]]:
