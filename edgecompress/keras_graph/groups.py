@@ -215,10 +215,10 @@ def _fold_constants(channels: ChannelMap, chosen: Ids, constants: ConstantMap) -
         gone = np.isin(channels.roots(channels.layouts[read.value].ids), chosen)
         numbers = np.where(gone, np.nan_to_num(constants.of(read.value)), 0.0)
         if numbers.any():
-            _add_to_bias(read.call, numbers)
+            _add_to_bias(channels, read.call, numbers)
 
 
-def _add_to_bias(call: Call, numbers: Constants) -> None:
+def _add_to_bias(channels: ChannelMap, call: Call, numbers: Constants) -> None:
     operator = call.operator
     if kind_of(call) is Kind.SEPARABLE:
         depthwise, pointwise = separable_parts(operator)
@@ -228,6 +228,8 @@ def _add_to_bias(call: Call, numbers: Constants) -> None:
         added, kernels = response(operator, numbers), 1
     if not np.any(added) or operator.config is None or operator.weights is None:
         return
+    # A bias that is new is cut as the layer's channels are.
+    channels.cut(operator, kernels, 0, made_by(channels, operator), Role.MAKES)
     bias = operator.weights[kernels] if len(operator.weights) > kernels else np.zeros(_outputs(operator))
     operator.weights = [*operator.weights[:kernels], as_float32(bias + added)]
     operator.config = {**operator.config, "use_bias": True}

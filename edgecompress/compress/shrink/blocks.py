@@ -12,9 +12,9 @@ from typing import Literal
 import keras
 import numpy as np
 
-from edgecompress.compress.data import Data, calibration_batches
+from edgecompress.compress.data import Data
+from edgecompress.compress.shrink.probe import read_values
 from edgecompress.keras_graph.network import Network
-from edgecompress.keras_graph.rebuild import build_model
 from edgecompress.keras_graph.residual import ResidualBlock
 
 _TINY = 1e-30
@@ -44,14 +44,9 @@ def measure_effects(model: keras.Model, network: Network, blocks: Sequence[Resid
         DataError: there are no calibration inputs.
     """
     values = [value for block in blocks for value in (block.branch, block.addition.output)]
-    whole = (network.output_structure, network.output_names)
-    network.output_structure, network.output_names = values, [f"value_{place}" for place in range(len(values))]
-    probe = build_model(network)
-    network.output_structure, network.output_names = whole
     squares, batches = np.zeros(len(values)), 0
-    for batch in calibration_batches(data, model, samples=samples, stage="shrink"):
-        results = keras.tree.flatten(probe(batch, training=False))
-        squares += [float(np.mean(np.square(keras.ops.convert_to_numpy(result), dtype=np.float64))) for result in results]
+    for arrays in read_values(model, network, values, data, samples, "shrink"):
+        squares += [float(np.mean(np.square(array, dtype=np.float64))) for array in arrays]
         batches += 1
     sizes = np.sqrt(squares / max(batches, 1)).reshape(-1, 2)
     return [float(branch / max(total, _TINY)) for branch, total in sizes]

@@ -16,11 +16,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.compress.data import Data, calibration_batches
-from edgecompress.keras_graph.channels import Read
+from edgecompress.compress.data import Data
+from edgecompress.compress.shrink.probe import read_values
+from edgecompress.keras_graph.channels import Read, Role
 from edgecompress.keras_graph.groups import Groups
-from edgecompress.keras_graph.network import Array, Network, Value, as_float32, as_float64
-from edgecompress.keras_graph.rebuild import build_model
+from edgecompress.keras_graph.network import Array, as_float32, as_float64
 from edgecompress.keras_graph.weighted import bias_of, kernel_of
 
 # Of the mean diagonal of the second moments; keeps what the samples say nothing about.
@@ -40,10 +40,9 @@ def refit_readers(model: keras.Model, groups: Groups, roots: Set[int], data: Dat
     reads = [read for read in groups.channels.reads if _can_refit(groups, read, roots)]
     if not reads:
         return
-    probe = _probe(groups.channels.network, [read.value for read in reads])
+    network, sources = groups.channels.network, [read.value for read in reads]
     moments: list[_Moments | None] = [None] * len(reads)
-    for batch in calibration_batches(data, model, samples=samples, stage="shrink: refit"):
-        values = keras.tree.flatten(probe(batch, training=False))
+    for values in read_values(model, network, sources, data, samples, "shrink: refit"):
         for place, (read, value) in enumerate(zip(reads, values, strict=True)):
             found = _Moments.of(_patches(read, value))
             known = moments[place]
@@ -86,14 +85,6 @@ def _can_refit(groups: Groups, read: Read, roots: Set[int]) -> bool:
     return bool(gone.any() and not gone.all()) and kernel.size // kernel.shape[-1] <= _MOST_UNKNOWNS
 
 
-def _probe(network: Network, values: list[Value]) -> keras.Model:
-    whole = (network.output_structure, network.output_names)
-    network.output_structure, network.output_names = values, [f"value_{place}" for place in range(len(values))]
-    probe = build_model(network)
-    network.output_structure, network.output_names = whole
-    return probe
-
-
 def _patches(read: Read, value: Array) -> NDArray[np.float64]:
     """[places, taps x channels] what the kernel is multiplied with, in the kernel's order."""
     operator = read.call.operator
@@ -126,6 +117,8 @@ def _solve(groups: Groups, read: Read, roots: Set[int], moments: _Moments) -> No
     refit = np.zeros_like(flat)
     refit[stays] = solved
     bias = bias_of(operator) + mean @ flat - mean[stays] @ solved
+    # A bias that is new is cut as the layer's channels are.
+    groups.channels.cut(operator, 1, 0, groups.made_by(operator), Role.MAKES)
     if operator.config is not None:
         operator.config = {**operator.config, "use_bias": True}
     operator.weights = [as_float32(refit.reshape(kernel.shape)), as_float32(bias)]
