@@ -32,7 +32,7 @@ BATCH, SAMPLES, CLASSES, VERIFIED = 4, 8, 10, 2
 TRAIN = f"epochs = 1\nbatch_size = {BATCH}\n"
 PASSES = {
     "prune": f'pass = "prune"\nsparsity = 0.5\n{TRAIN}',
-    "prune 2:4": f'pass = "prune"\nsparsity = 0.5\npattern = "2:4"\n{TRAIN}',
+    "prune 2:4": f'pass = "prune"\npattern = "2:4"\n{TRAIN}',
     "shrink": f'pass = "shrink"\nmacs = 0.6\n{TRAIN}',
     "group lasso": f'pass = "regularize"\nmethod = "group_lasso"\n{TRAIN}',
     "l0": f'pass = "regularize"\nmethod = "l0"\n{TRAIN}',
