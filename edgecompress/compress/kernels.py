@@ -88,7 +88,7 @@ def find_kernels(model: keras.Model, exclude: Sequence[str] = (), include: Seque
     layers = _asked_for(model, exclude, include)
     found: dict[int, Kernel] = {}
     for path, layer in layers.items():
-        for variable in _kernels_of(layer):
+        for variable in _kernels_of(layer) if _reason_to_keep(layer) is None else ():
             found.setdefault(id(variable), Kernel(path, variable, _axes_of(layer)))
     if not found:
         raise RecipeError(
@@ -99,9 +99,10 @@ def find_kernels(model: keras.Model, exclude: Sequence[str] = (), include: Seque
 
 
 def find_left_alone(model: keras.Model, exclude: Sequence[str] = (), include: Sequence[str] = ()) -> tuple[LeftAlone, ...]:
-    """The depthwise kernels among the layers that were asked for."""
+    """The layers, of those that were asked for, that keep weights for a reason of their own: depthwise kernels, codebooks without a 0."""
     layers = _asked_for(model, exclude, include)
-    return tuple(LeftAlone(path, _DEPTHWISE_REASON) for path, layer in layers.items() if isinstance(layer, (*_DEPTHWISE, *_SEPARABLE)))
+    reasons = {path: _DEPTHWISE_REASON if isinstance(layer, _SEPARABLE) else _reason_to_keep(layer) for path, layer in layers.items()}
+    return tuple(LeftAlone(path, reason) for path, reason in reasons.items() if reason)
 
 
 def split_by_axes(kernels: Sequence[Kernel]) -> tuple[list[Kernel], tuple[LeftAlone, ...]]:
@@ -129,6 +130,18 @@ def _asked_for(model: keras.Model, exclude: Sequence[str], include: Sequence[str
         for path, layer in layers.items()
         if not any(is_inside(path, name) for name in exclude) and (not include or any(is_inside(path, name) for name in include))
     }
+
+
+def _reason_to_keep(layer: keras.Layer) -> str | None:
+    """Why none of a layer's weights may go; None when they may."""
+    if isinstance(layer, _DEPTHWISE):
+        return _DEPTHWISE_REASON
+    if getattr(layer, "tied", False):
+        return "its channels share the integers of other channels"
+    levels = getattr(layer, "kernel_levels", None)
+    if levels is not None and not (levels.numpy() == 0).any(axis=-1).all():
+        return "its codebook has no 0"
+    return None
 
 
 def _axes_of(layer: keras.Layer) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ import pytest
 from keras import layers
 
 from edgecompress.compress.data import Data
+from edgecompress.compress.fake_quant import Int8Dense
 from edgecompress.compress.kernels import find_kernels
 from edgecompress.compress.masks import Masks
 from edgecompress.compress.objective import Task, find_objective, find_task, gives_probabilities
@@ -555,3 +556,24 @@ def test_data_is_read_at_most_ten_times(data):
     model.fit(*data.train, batch_size=4, epochs=1, verbose=0, callbacks=[callback])
     assert heard.count(("read layer inputs", 0)) <= 10
     assert all_zeros(model) == -(-8 * 536 // 10)
+
+
+def on_levels(levels: list[int]) -> keras.Model:
+    """A dense layer on a codebook, behind a plain one."""
+    keras.utils.set_random_seed(0)
+    coded = Int8Dense(4, levels=len(levels), name="coded")
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(8, name="plain"), coded])
+    coded.kernel_levels.assign(levels)
+    coded.kernel_log_scales.assign(np.log2(np.abs(coded.kernel.numpy()).max(axis=0) / 127))
+    return model
+
+
+def test_codebooks_with_a_zero_are_pruned():
+    """A weight that goes is at level 0 of a ternary layer; a binary layer has none, and is named as left alone."""
+    pruned, note = prune(on_levels([-127, 0, 127]), PruneSettings(sparsity=0.5, scope="layer", epochs=0), Data())
+    coded = pruned.get_layer("coded")
+    assert [layer.zeros for layer in note.layers] == [32, 16]
+    assert (np.asarray(coded.int8_kernel)[coded.kernel.numpy() == 0] == 0).all()
+    _, note = prune(on_levels([-127, 127]), PruneSettings(sparsity=0.5, epochs=0), Data())
+    assert [layer.layer for layer in note.layers] == ["plain"]
+    assert [(layer.layer, layer.reason) for layer in note.left_alone] == [("coded", "its codebook has no 0")]

@@ -31,7 +31,9 @@ def batch_gradients(
     """
     batches = list(train_batches(data, model, samples=samples, batch_size=batch_size, stage=STAGE))
     loss_of = loss_function(model, data)
-    values = [variable.value for variable in variables]
+    # Under a strategy of several devices the first device's copy is the one that is read outside of training.
+    strategy = tf.distribute.get_strategy()
+    values = [strategy.experimental_local_results(variable.value)[0] for variable in variables]
 
     def differentiate(x: Any, y: Any) -> list[Any]:  # noqa: ANN401  tensors in the model's structure
         # Watched by hand: a frozen kernel has a gradient too.
@@ -57,4 +59,6 @@ def loss_function(model: keras.Model, data: Data) -> Callable[[Any, Any], Any]:
     head = keras.Model(graph._inputs_struct, graph._outputs_struct)
     head.output_names = list(graph.output_names)
     head.compile(loss=objective.loss, loss_weights=objective.loss_weights)
-    return lambda y, y_pred: head.compute_loss(y=y, y_pred=y_pred)
+    # Keras gives each replica of a strategy its share of the loss; here one of them reads all.
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return lambda y, y_pred: head.compute_loss(y=y, y_pred=y_pred) * replicas
