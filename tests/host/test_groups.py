@@ -218,7 +218,7 @@ def test_masked_activations_are_zero():
     mask(groups, groups.roots[:2])
     masked = build_model(network)
     inside = keras.Model(masked.inputs, masked.layers[3].output)
-    activation = np.asarray(inside(np.random.default_rng(0).normal(0, 1, (2, 8, 8, 3)).astype(np.float32)))
+    activation = np.asarray(inside([np.random.default_rng(0).normal(0, 1, (2, 8, 8, 3)).astype(np.float32)]))
     assert not activation[..., :2].any() and activation[..., 2:].any()
 
 
