@@ -83,6 +83,8 @@ def insert_rounding(network: Network, grid: Grid, *, allow_float: Sequence[str] 
     if any(operator.kind is FakeQuant for operator in network.operators()):
         raise ModelError(f"{network.name} is quantization-aware already", hint="go on training it with fit(), or export it")
     refuse_float_layers(network, allow_float)
+    if grid.activation_bits == SYMMETRIC_BITS:
+        _refuse_joins(network)
     place_ranges(network, bits=grid.activation_bits)
     for operator in list(network.operators()):
         if is_weighted(operator):
@@ -161,6 +163,16 @@ def refuse_float_layers(network: Network, allow_float: Sequence[str]) -> None:
         f"these layers would stay float: {named}{more}",
         hint=f"{refused[0].name}: {refused[0].way_out}; or let it stay float with --allow-float {refused[0].name}",
     )
+
+
+def _refuse_joins(network: Network) -> None:
+    """The converter (TensorFlow 2.21) knows no concatenation of 16-bit tensors whose ranges are in the graph; calibrated ones it does."""
+    joined = next((call.operator for call in network.calls if part_of(call).role is Role.JOIN), None)
+    if joined is not None:
+        raise UnsupportedOpError(
+            f"{joined.describe()}: TensorFlow's converter takes no 16-bit ranges of ours through it",
+            hint="mode 'int16x8' with method 'ptq' and nothing else set lets the converter find the ranges; or use mode 'int8'",
+        )
 
 
 def _float_layers(network: Network) -> list[FloatLayer]:

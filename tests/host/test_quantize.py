@@ -11,6 +11,7 @@ from keras import layers, ops  # noqa: E402
 
 from edgecompress.compress.fake_quant import FakeQuant, fake_quant_kernel  # noqa: E402
 from edgecompress.compress.quantize import (  # noqa: E402
+    Grid,
     export_view,
     float_layers,
     needs_calibration,
@@ -435,3 +436,67 @@ def test_export_of_a_plain_model_is_refused():
     source = keras.Input((4,))
     with pytest.raises(ModelError, match="no trained ranges"):
         export_view(keras.Model(source, layers.Dense(3)(source)))
+
+
+def settings_for(**options):
+    from edgecompress.recipe import QuantizeSettings
+
+    return QuantizeSettings(method="qat", epochs=1, batch_size=16, **options)
+
+
+def residual_model():
+    """Convolution, depthwise, a residual sum, pooling and dense."""
+    source = keras.Input(IMAGE)
+    x = skip = conv(source, activation="relu", name="stem")
+    x = conv(layers.DepthwiseConv2D(3, padding="same", activation="relu", name="depth")(x), size=1, name="point")
+    x = layers.GlobalAveragePooling2D()(layers.Add()([x, skip]))
+    return keras.Model(source, layers.Dense(4, name="head")(x))
+
+
+@pytest.mark.parametrize(("mode", "scales"), [("int8", "tensor"), ("int16x8", "channel"), ("int16x8", "tensor")])
+def test_other_integers_train_and_run_alike_everywhere(mode, scales, converter):
+    """One scale a kernel, and 16-bit activations: the file runs in LiteRT and TFLM and gives the fake-quant model's outputs."""
+    from edgecompress.compress.data import Data
+    from edgecompress.compress.evaluate import run_tflite
+    from edgecompress.compress.quantization import convert_quantized, quantize
+
+    keras.utils.set_random_seed(4)
+    inputs = normal_data(IMAGE)
+    data = Data(train=(inputs, np.arange(SAMPLES) % 4))
+    chosen = settings_for(mode=mode, scales=scales)
+    aware, _ = quantize(residual_model(), chosen, data)
+    model_bytes = convert_quantized(aware, chosen, data, converter)
+    graph = read_tflite(model_bytes)
+    wide = mode == "int16x8"
+    assert {tensor.dtype.value for tensor in graph.tensors} <= ({"int16", "int8", "int64", "int32"} if wide else {"int8", "int32"})
+    kernels = [graph.op_inputs(op)[1] for op in graph.ops if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D")]
+    assert [len(kernel.quantization.scales) for kernel in kernels] == [1 if scales == "tensor" else 8] * 3
+    expected, outputs = np.asarray(aware(inputs[:6])), run_tflite(model_bytes, inputs[:6])
+    step = float(graph.tensor(graph.outputs[0]).quantization.scales[0])
+    assert np.abs(outputs - expected).max() <= (8 if wide else 2.01) * step
+    if scales == "tensor":
+        whole = np.asarray(kernels[0].data).reshape(8, -1).T
+        kernel = np.asarray(aware.get_layer("stem").effective_kernel).reshape(-1, 8)
+        np.testing.assert_array_equal(whole, np.round(kernel / (np.abs(kernel).max() / 127)))
+    np.testing.assert_allclose(run_micro(model_bytes, inputs[0]), outputs[0], atol=2.01 * step)
+
+
+def run_micro(model_bytes, sample):
+    """Real outputs of TFLM's host interpreter for one sample."""
+    runtime = pytest.importorskip("tflite_micro.python.tflite_micro", reason="needs pip install tflite-micro").runtime
+    graph = read_tflite(model_bytes)
+    source, result = (graph.tensor(index) for index in (graph.inputs[0], graph.outputs[0]))
+    limits = np.iinfo(source.dtype.value)
+    counts = np.round(sample[np.newaxis] / source.quantization.scales[0]) + source.quantization.zero_points[0]
+    interpreter = runtime.Interpreter.from_bytes(model_bytes)
+    interpreter.set_input(np.clip(counts, limits.min, limits.max).astype(source.dtype.value), 0)
+    interpreter.invoke()
+    return (interpreter.get_output(0)[0].astype(float) - result.quantization.zero_points[0]) * result.quantization.scales[0]
+
+
+def test_concatenation_of_trained_16_bit_ranges_is_named():
+    """What TensorFlow's converter refuses is refused before training, with the layer's name."""
+    source = keras.Input(IMAGE)
+    model = keras.Model(source, layers.Concatenate(name="join")([conv(source), conv(source)]))
+    with pytest.raises(UnsupportedOpError, match="join"):
+        quantization_aware(model, grid=Grid(activation_bits=16))
