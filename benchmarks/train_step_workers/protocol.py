@@ -2,7 +2,7 @@
 
     worker -> parent   {"ready": ["float", "QAT"]}
     parent -> worker   (an empty line)
-    worker -> parent   {"float": 90.1, "QAT": 120.7}        ms a step; and so on until standard input ends
+    worker -> parent   {"float": {"wall": 90.1, "cpu": 170.2}, ...}     ms a step; and so on until standard input ends
 
 It uses the standard library alone, because TFMOT's worker runs under another interpreter.
 """
@@ -13,8 +13,11 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 
-Step = Callable[[int], float]
-"""Takes that many training steps; ms for each of them on average."""
+Cost = dict[str, float]
+"""Of a step, ms: `wall` by the clock, `cpu` of all threads."""
+
+Step = Callable[[int], Cost]
+"""Takes that many training steps; what each of them cost on average."""
 
 
 def serve(steps: Mapping[str, Step], count: int) -> None:
