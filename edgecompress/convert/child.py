@@ -72,7 +72,7 @@ def _answer(job: Job) -> dict[str, str]:
 def _convert(job: Job) -> bytes:
     import tensorflow as tf
 
-    from edgecompress.convert.biases import widen_biases
+    from edgecompress.convert.int16 import repair_int16
     from edgecompress.convert.names import finish_model
 
     mode = Mode(job.mode)
@@ -93,7 +93,7 @@ def _convert(job: Job) -> bytes:
         converter.representative_dataset = _samples(job.calibration)
     data = bytes(converter.convert())
     if mode is Mode.INT16X8 and job.calibration is None:
-        data = widen_biases(data)
+        data = repair_int16(data)
     return finish_model(data, job.inputs, job.outputs, job.layers)
 
 

@@ -18,7 +18,7 @@ from edgecompress.compress.quantize import (  # noqa: E402
     observe_ranges,
     quantization_aware,
 )
-from edgecompress.convert import Converter, read_tflite  # noqa: E402
+from edgecompress.convert import Converter, Mode, read_tflite  # noqa: E402
 from edgecompress.errors import ModelError, UnsupportedOpError  # noqa: E402
 
 IMAGE = (8, 8, 3)
@@ -479,6 +479,20 @@ def test_other_integers_train_and_run_alike_everywhere(mode, scales, converter):
         kernel = np.asarray(aware.get_layer("stem").effective_kernel).reshape(-1, 8)
         np.testing.assert_array_equal(whole, np.round(kernel / (np.abs(kernel).max() / 127)))
     np.testing.assert_allclose(run_micro(model_bytes, inputs[0]), outputs[0], atol=2.01 * step)
+
+
+def test_curves_of_16_bits_have_the_scale_of_their_kernels(converter):
+    """Sigmoid and softmax on trained 16-bit ranges run, and give the fake-quant model's outputs."""
+    from edgecompress.compress.evaluate import run_tflite
+
+    keras.utils.set_random_seed(5)
+    source = keras.Input(IMAGE)
+    x = layers.GlobalAveragePooling2D()(layers.Activation("swish")(conv(source)))
+    aware = quantization_aware(keras.Model(source, layers.Dense(4, activation="softmax")(x)), grid=Grid(activation_bits=16))
+    inputs = normal_data(IMAGE)
+    observe_ranges(aware, [inputs])
+    model_bytes = converter.convert(export_view(aware), Mode.INT16X8, trained_ranges=True)
+    np.testing.assert_allclose(run_tflite(model_bytes, inputs[:6]), aware(inputs[:6]), atol=1e-3)
 
 
 def run_micro(model_bytes, sample):

@@ -1,7 +1,10 @@
-"""Biases of a model with int16 activations, from int32 to int64.
+"""What TensorFlow's converter (2.21) gets wrong in models with int16 activations whose ranges are in the graph.
 
-Trained ranges make TensorFlow's converter (2.21) write int32 biases, which the kernels of LiteRT and TensorFlow Lite Micro refuse beside
-int16 activations; after calibration it writes int64. The numbers are the same: scale of the input times scale of the weights.
+* Biases are int32, which the kernels of LiteRT and TensorFlow Lite Micro refuse beside int16 activations. They become int64; the numbers
+  are the same: scale of the input times scale of the weights.
+* Outputs of sigmoid, tanh and softmax have another scale than the one that their int16 kernels compute in, 1/32768 around 0. They get that
+  one; whoever reads them goes by what the tensor says.
+
 Runs in the child process, on bytes that the converter has just made.
 """
 
@@ -14,14 +17,15 @@ import numpy as np
 _BIAS = 2
 _TRANSPOSED_BIAS = 3
 _EDGE = 2**31 - 1
+_UNIT_SCALE = 1 / 32768
 
 
 class SaturatedBiasError(ValueError):
     """A bias that did not fit 32 bits; the numbers beyond are lost."""
 
 
-def widen_biases(data: bytes) -> bytes:
-    """The same model with an int64 bias wherever an operator with int16 activations has an int32 one.
+def repair_int16(data: bytes) -> bytes:
+    """The same model with the biases and the scales that int16 kernels take.
 
     Raises:
         SaturatedBiasError: the converter had to clip a bias; its layer is named.
@@ -34,6 +38,9 @@ def widen_biases(data: bytes) -> bytes:
     for graph in model.subgraphs:
         for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex].builtinCode
+            output = graph.tensors[operator.outputs[0]]
+            if code in _unit_valued(schema) and output.type == schema.TensorType.INT16:
+                output.quantization.scale, output.quantization.zeroPoint = [_UNIT_SCALE], [0]
             place = _TRANSPOSED_BIAS if code == schema.BuiltinOperator.TRANSPOSE_CONV else _BIAS
             if code in _weighted(schema) and len(operator.inputs) > place and operator.inputs[place] >= 0:
                 tensor = graph.tensors[operator.inputs[place]]
@@ -45,6 +52,11 @@ def widen_biases(data: bytes) -> bytes:
 def _weighted(schema: Any) -> frozenset[int]:  # noqa: ANN401 - a generated module
     kinds = schema.BuiltinOperator
     return frozenset({kinds.CONV_2D, kinds.DEPTHWISE_CONV_2D, kinds.FULLY_CONNECTED, kinds.TRANSPOSE_CONV})
+
+
+def _unit_valued(schema: Any) -> frozenset[int]:  # noqa: ANN401
+    kinds = schema.BuiltinOperator
+    return frozenset({kinds.LOGISTIC, kinds.TANH, kinds.SOFTMAX})
 
 
 def _widen(model: Any, tensor: Any, int64: int, widened: set[int]) -> None:  # noqa: ANN401 - generated classes
