@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -76,7 +76,13 @@ class Row(StepSettings):
 
     def quickly(self) -> Row:
         """The same row with one epoch at most in each step."""
-        facts = json.loads(self.model_dump_json(by_alias=True), object_hook=_one_epoch)
+        # What was not asked for stays out: some settings must not be said, even at their defaults.
+        facts = json.loads(self.model_dump_json(by_alias=True, exclude_unset=True))
+        if self.train is not None:
+            facts["train"]["epochs"] = min(self.train.epochs, 1)
+        for step, said in zip(self.step, facts.get("step", []), strict=True):
+            if isinstance(step, Training):
+                said["epochs"] = min(step.epochs, 1)
         return Row.model_validate_json(json.dumps(facts))
 
 
@@ -101,7 +107,3 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     if repeated is not None or FLOAT not in names:
         raise RecipeError(f"{path}: {f'two rows are named {repeated!r}' if repeated else f'no row is named {FLOAT!r}'}")
     return rows
-
-
-def _one_epoch(facts: dict[str, Any]) -> dict[str, Any]:
-    return facts | {"epochs": 1} if facts.get("epochs", 0) > 1 else facts

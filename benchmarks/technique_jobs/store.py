@@ -139,5 +139,5 @@ class Store:
             fresh.rename(place)
 
     def write(self, folder: Path, result: Result) -> None:
-        """Put result.json into the folder that `writing` gave."""
-        (folder / _RESULT).write_text(result.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
+        """Put result.json into the folder that `writing` gave; what a recipe leaves out is left out, as some defaults must not be said."""
+        (folder / _RESULT).write_text(result.model_dump_json(indent=1, by_alias=True, exclude_unset=True) + "\n", encoding="utf-8")
