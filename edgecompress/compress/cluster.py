@@ -72,7 +72,7 @@ def cluster(
     shared = share_layers(network, model, settings.share_layers)
     found: list[Operator] = []
     skipped: list[SkippedLayer] = []
-    if settings.clusters is not None or settings.tie_filters is not None:
+    if settings.clusters != "all" or settings.tie_filters is not None:
         found, skipped = find_layers(network, model, settings.exclude, "cluster")
     errors: dict[str, float] = {}
     for done, operator in enumerate(found):
@@ -82,7 +82,7 @@ def cluster(
     clustered = build_model(network)
     steps, objective = 0, "none: not fine-tuned"
     if settings.epochs:
-        words = "fine-tune shared weights" if settings.clusters is None else f"fine-tune {settings.clusters} clusters"
+        words = "fine-tune shared weights" if settings.clusters == "all" else f"fine-tune {settings.clusters} clusters"
         trained = fit(clustered, data, objective_of=model, training=settings, stage=words, progress=progress, original=original or model)
         steps, objective = trained.steps, trained.objective
     layers = describe_codebooks(clustered, errors)
@@ -107,10 +107,10 @@ def _cluster_layer(operator: Operator, settings: ClusterSettings) -> float:
         columns = tie_columns(columns, ties)
         tied = kernel_of_columns(operator, columns)
         map_kernel(operator, lambda _: as_float32(tied))
-    if settings.clusters is None:
+    if settings.clusters == "all":
         levels, scales = levels_for(operator, codebook.uniform_levels(8)), codebook.largest_scales(columns)
     else:
         keep_zero = bool(np.any(kernel_of(operator) == 0))
         levels, scales = codebook.cluster(columns, settings.clusters, scope=settings.scope, start=settings.start, keep_zero=keep_zero)
-    trained = settings.clusters is not None and settings.train_levels == "together"
+    trained = settings.clusters != "all" and settings.train_levels == "together"
     return put_on_codebook(operator, before, Codebook(levels, scales, trained, ties))

@@ -134,6 +134,15 @@ def restore_kernel(operator: Operator) -> None:
     operator.weights = [as_float32(kernel), *([named["bias"]] if "bias" in named else [])]
 
 
+def keep_zeros_of_codebook(operator: Operator) -> None:
+    """Let the weights of a layer on a codebook that are zero now stay so in training."""
+    config, named = operator.config or {}, _named_weights(operator)
+    if not config["keep_zeros"] and np.any(named["kernel"] == 0):
+        named["kernel_mask"] = as_float32(named["kernel"] != 0)
+        operator.config = {**config, "keep_zeros": True}
+        operator.weights = [named[name] for name in int8_weight_names(operator.config)]
+
+
 def has_codebook(operator: Operator) -> bool:
     return operator.kind in FLOAT_KINDS and bool((operator.config or {})["levels"])
 

@@ -35,6 +35,7 @@ def kernel_on_levels(columns: Any, log_scales: Any, levels: Any, ties: Any = Non
     Returns:
         [N, C]
     """
+    levels = _keeping_zeros(columns, levels)
     scales = _bounded_scales(columns, log_scales, levels)
     ratios = columns / tf.stop_gradient(scales)
     whole = _tied(nearest_level(ratios, levels), ties)
@@ -45,6 +46,7 @@ def kernel_on_levels(columns: Any, log_scales: Any, levels: Any, ties: Any = Non
 
 def integers_on_levels(columns: Any, log_scales: Any, levels: Any, ties: Any = None) -> tuple[Any, Any]:  # noqa: ANN401
     """What `kernel_on_levels` multiplies: whole numbers [N, C] and scales [C]."""
+    levels = _keeping_zeros(columns, levels)
     scales = _bounded_scales(columns, log_scales, levels)
     return _tied(nearest_level(columns / scales, levels), ties), scales
 
@@ -82,6 +84,17 @@ def nearest_level(ratios: Any, levels: Any) -> Any:  # noqa: ANN401
         return tf.where(inside, upstream, tf.zeros_like(upstream)), tf.reshape(sums, levels.shape)
 
     return rounded, gradient
+
+
+def _keeping_zeros(columns: Any, levels: Any) -> Any:  # noqa: ANN401
+    """Levels in which the one nearest to 0 is 0 if some weight is zero: weights that were pruned later stay zero, and K stays K.
+
+    Two levels are both ends, and stay.
+    """
+    sizes = tf.where(tf.abs(levels) < LARGEST_LEVEL, tf.abs(levels), LARGEST_LEVEL)
+    smallest = tf.reduce_min(sizes, axis=-1, keepdims=True)
+    nearest = tf.logical_and(sizes == smallest, sizes < LARGEST_LEVEL)
+    return tf.where(tf.logical_and(nearest, tf.reduce_any(columns == 0)), tf.zeros_like(levels), levels)
 
 
 def _bounded_scales(columns: Any, log_scales: Any, levels: Any) -> Any:  # noqa: ANN401

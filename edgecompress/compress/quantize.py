@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.compress.fake_quant import FLOAT_KINDS, INT8_KINDS, FakeQuant
-from edgecompress.compress.int8_layers import has_codebook, restore_kernels, round_kernel
+from edgecompress.compress.int8_layers import has_codebook, keep_zeros_of_codebook, restore_kernels, round_kernel
 from edgecompress.compress.placement import RANGE_SUFFIX, SYMMETRIC_BITS, place_ranges
 from edgecompress.compress.roles import Role, part_of
 from edgecompress.errors import ModelError, UnsupportedOpError
@@ -92,6 +92,8 @@ def insert_rounding(network: Network, grid: Grid, *, allow_float: Sequence[str] 
                 set_kernel_and_bias(operator, kernel_of(operator), bias_of(operator))
             round_kernel(operator, keep_zeros=grid.keep_zeros)
             operator.config = {**(operator.config or {}), "per_tensor": grid.per_tensor}
+        elif grid.keep_zeros and has_codebook(operator):
+            keep_zeros_of_codebook(operator)
     return build_model(network)
 
 

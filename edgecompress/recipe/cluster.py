@@ -15,7 +15,8 @@ class ClusterSettings(Training):
     A codebook holds -127 and 127, and 0 where the kernel has zeros; the other levels minimize the sum of (w / scale - level)^2.
 
     Attributes:
-        clusters: distinct int8 values that a layer's .tflite weights have at most; None clusters nothing and only ties or shares.
+        clusters: distinct int8 values that a layer's .tflite weights have at most; `all` leaves every int8 value and only ties or
+            shares.
         scope: one codebook for a `layer`, or one for each output `channel`.
         start: of k-means: `linear`, evenly spaced; `density`, equal shares of the weights; `kmeans++` (Arthur and Vassilvitskii 2007).
         train_levels: whether levels move in training: `together`, by the sum of their weights' gradients, or stay `fixed`.
@@ -25,7 +26,7 @@ class ClusterSettings(Training):
     """
 
     kind: Annotated[Literal["cluster"], Field(alias="pass")] = "cluster"
-    clusters: Annotated[int, Field(ge=2, le=255)] | None = 16
+    clusters: Annotated[int, Field(ge=2, le=255)] | Literal["all"] = 16
     scope: Literal["layer", "channel"] = "layer"
     start: Literal["linear", "density", "kmeans++"] = "density"
     train_levels: Literal["together", "fixed"] = "together"
@@ -35,8 +36,8 @@ class ClusterSettings(Training):
 
     @model_validator(mode="after")
     def _check(self) -> ClusterSettings:
-        if self.clusters is None and self.tie_filters is None and not self.share_layers:
-            raise ValueError("clusters, tie_filters and share_layers are all unset: there is nothing to do")
+        if self.clusters == "all" and self.tie_filters is None and not self.share_layers:
+            raise ValueError("clusters = 'all' without tie_filters or share_layers leaves nothing to do")
         named = [name for group in self.share_layers for name in group]
         if any(len(group) < 2 for group in self.share_layers) or len(set(named)) != len(named):
             raise ValueError("share_layers takes groups of two layers or more, each layer in one group")

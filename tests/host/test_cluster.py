@@ -166,6 +166,21 @@ def test_each_channel_may_have_its_codebook(model, data, converter):
     assert note.layers[0].codebooks == 12
 
 
+def test_weights_zeroed_later_stay_zero(data, converter):
+    """Clustered, zeroed, trained quantization-aware: one of the 6 levels becomes 0, and those weights are 0 in the file."""
+    clustered, _ = cluster(dense_model(), ClusterSettings(clusters=6, epochs=0), data)
+    assert 0 not in integers(clustered)["hidden"]
+    kernel = np.asarray(clustered.get_layer("hidden").kernel)
+    zeros = np.abs(kernel) < np.median(np.abs(kernel))
+    clustered.get_layer("hidden").kernel.assign(np.where(zeros, 0, kernel))
+    aware = quantization_aware(clustered)
+    aware.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    aware.fit(*data.train, batch_size=32, epochs=1, verbose=0)
+    found = weights_of(converter.convert(export_view(aware), trained_ranges=True))["hidden"]
+    assert np.all(found[zeros] == 0)
+    assert len(np.unique(found)) <= 6
+
+
 def test_a_saved_model_keeps_its_codebook(data, tmp_path):
     """Saved, loaded and copied, the model computes the same, on the same levels."""
     clustered, _ = cluster(dense_model(), ClusterSettings(clusters=6, epochs=1, tie_filters=0.8), data)
@@ -238,7 +253,7 @@ def test_similar_filters_have_the_same_integers(data, converter):
     noise = np.random.default_rng(0).normal(0, 0.002, kernel[..., 8:].shape)
     kernel[..., 8:] = kernel[..., :8] * 1.7 + noise
     layer.kernel.assign(kernel)
-    clustered, note = cluster(model, ClusterSettings(clusters=None, tie_filters=0.1, epochs=1), data)
+    clustered, note = cluster(model, ClusterSettings(clusters="all", tie_filters=0.1, epochs=1), data)
     tied = {layer.layer: layer.tied for layer in note.layers}
     assert tied == {"widen": 0, "first": 8, "second": 0, "logits": 0} and note.tied_filters == 8
     weights = weights_of(with_ranges(clustered, data, converter))["first"]
@@ -259,7 +274,7 @@ def test_ties_by_hand():
 def test_shared_layers_are_stored_once(data, converter):
     """Two convolutions of 2,320 weights as one layer: both are called, and the .tflite is smaller by about one kernel."""
     model = twin_model()
-    clustered, note = cluster(model, ClusterSettings(clusters=None, share_layers=(("first", "second"),), epochs=0), data)
+    clustered, note = cluster(model, ClusterSettings(clusters="all", share_layers=(("first", "second"),), epochs=0), data)
     assert (note.shared[0].layer, note.shared[0].others, note.shared[0].weights) == ("first", ("second",), 2320)
     before, after = post_training(model, data, converter), post_training(clustered, data, converter)
     assert [op.kind for op in read_tflite(after).ops] == [op.kind for op in read_tflite(before).ops]
