@@ -67,13 +67,12 @@ class BitsSettings(Training):
 
     @model_validator(mode="after")
     def _check(self) -> BitsSettings:
-        given = self.model_fields_set
-        if self.method in ("ternary", "binary"):
-            for name in ("bits", "base", "clip", "mixed"):
-                if name in given and getattr(self, name) is not None:
-                    raise ValueError(f"{name} has no meaning for method {self.method!r}")
-        if self.method == "uniform" and "base" in given:
+        # By value, not by what was written: a report's recipe, where defaults are spelled out, is a recipe again.
+        changed = [name for name in ("bits", "base", "clip", "mixed") if getattr(self, name) != type(self).model_fields[name].default]
+        if self.method in ("ternary", "binary") and changed:
+            raise ValueError(f"{changed[0]} has no meaning for method {self.method!r}")
+        if self.method == "uniform" and "base" in changed:
             raise ValueError("base belongs to method 'log'")
-        if self.mixed is not None and "bits" in given:
+        if self.mixed is not None and "bits" in changed:
             raise ValueError("bits and mixed exclude each other: mixed chooses the bits")
         return self

@@ -153,7 +153,7 @@ def test_mixed_bits_keep_to_a_budget_of_bytes(model, data):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"method": "ternary", "bits": 4}, "bits has no meaning for method 'ternary'"),
+        ({"method": "ternary", "bits": 3}, "bits has no meaning for method 'ternary'"),
         ({"base": 3.0}, "base belongs to method 'log'"),
         ({"bits": 3, "mixed": MixedBits(average=4.0)}, "bits and mixed exclude each other"),
         ({"bits": 9}, "less than or equal to 8"),
@@ -163,6 +163,12 @@ def test_settings_that_contradict_each_other_are_refused(settings, words):
     """The error says which."""
     with pytest.raises(ValueError, match=words):
         BitsSettings(**settings)
+
+
+def test_settings_that_were_written_out_are_settings_again():
+    """Defaults that a report spells out do not contradict the method."""
+    for settings in (BitsSettings(method="ternary"), BitsSettings(mixed=MixedBits(average=4.0))):
+        assert BitsSettings.model_validate(settings.model_dump(by_alias=True)) == settings
 
 
 def test_one_budget_is_needed():
