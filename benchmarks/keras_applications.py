@@ -122,7 +122,7 @@ def _post_training(model: Any, images: NDArray[np.float32], converter: Converter
 
 def _quantization_aware(model: Any, images: NDArray[np.float32], converter: Converter) -> str:  # noqa: ANN401
     from edgecompress.compress.evaluate import run_tflite
-    from edgecompress.compress.quantize import export_view, observe_ranges, quantization_aware
+    from edgecompress.compress.int8.aware import export_view, observe_ranges, quantization_aware
 
     try:
         aware = quantization_aware(model)

@@ -16,7 +16,7 @@ from edgecompress import measure
 from edgecompress.compress import Data, compress
 from edgecompress.compress.evaluate import run_tflite
 from edgecompress.compress.report import gzip_size
-from edgecompress.compress.train import fit
+from edgecompress.compress.training.train import fit
 from edgecompress.convert import read_tflite
 from edgecompress.errors import ModelError
 from edgecompress.progress import Progress

@@ -17,9 +17,9 @@ import tensorflow as tf
 from keras import layers
 from protocol import Cost, Step, serve
 
-from edgecompress.compress.prune import PruningCallback
-from edgecompress.compress.quantize import quantization_aware
-from edgecompress.compress.train import copy_model
+from edgecompress.compress.int8.aware import quantization_aware
+from edgecompress.compress.prune.step import PruningCallback
+from edgecompress.compress.training.train import copy_model
 from edgecompress.keras_graph.prepare import prepare
 from edgecompress.recipe import PruneSettings
 

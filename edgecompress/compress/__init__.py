@@ -9,7 +9,7 @@
     evaluate_tflite   accuracy of a .tflite through LiteRT
 
 Importing this package does not import Keras. The passes, and the callback for a training loop of one's own, are in its modules:
-`from edgecompress.compress.prune import PruningCallback`.
+`from edgecompress.compress.prune.step import PruningCallback`.
 """
 
 from edgecompress.compress.checkpoints import Checkpoints

@@ -134,5 +134,5 @@ def _load_model(path: Path) -> Model:
     from edgecompress.compress.load import load_keras
 
     # Keras finds a saved layer's class only where the module that defines it was imported.
-    importlib.import_module("edgecompress.compress.fake_quant")
+    importlib.import_module("edgecompress.compress.int8.fake_quant")
     return load_keras(path)

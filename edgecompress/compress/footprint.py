@@ -53,7 +53,7 @@ class Footprint:
 
 def measure_footprint(model: Model, data: Data, converter: Converter, *, allow_float: tuple[str, ...]) -> Footprint:
     """Of a Keras model in the middle of a recipe."""
-    from edgecompress.compress.quantization import convert_quantized, quantize
+    from edgecompress.compress.int8.step import convert_quantized, quantize
     from edgecompress.compress.score import score_model
 
     mode: Literal["int8", "float32"] = "float32" if data.calibration_inputs is None else "int8"
@@ -69,7 +69,7 @@ def measure_footprint(model: Model, data: Data, converter: Converter, *, allow_f
 def measure_bytes(tflite: bytes, model: Model, data: Data, *, mode: str) -> Footprint:
     """Of a converted model; `model` tells whether its outputs are probabilities."""
     from edgecompress.compress.evaluate import score_tflite
-    from edgecompress.compress.objective import gives_probabilities
+    from edgecompress.compress.training.objective import gives_probabilities
 
     graph = read_tflite(tflite)
     weights, zeros = count_weights(graph)

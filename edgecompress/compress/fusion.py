@@ -19,7 +19,7 @@ import keras
 
 from edgecompress.compress.data import Data
 from edgecompress.compress.distill.teachers import check_teacher, load_teachers
-from edgecompress.compress.objective import gives_probabilities
+from edgecompress.compress.training.objective import gives_probabilities
 from edgecompress.errors import ModelError, RecipeError
 from edgecompress.keras_graph.rebuild import build_model
 from edgecompress.keras_graph.walk import read_network

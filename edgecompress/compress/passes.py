@@ -16,17 +16,17 @@ Note: TypeAlias = Any
 """A frozen dataclass of the pass's own; `dataclasses.asdict` makes it ready for JSON."""
 
 _MODULES = {
-    "bits": "bits",
-    "cluster": "cluster",
+    "bits": "grid.bits",
+    "cluster": "grid.cluster",
     "distill": "distill.learn",
     "fuse": "fusion",
     "lowrank": "lowrank.step",
-    "prune": "prune",
-    "quantize": "quantization",
+    "prune": "prune.step",
+    "quantize": "int8.step",
     "regularize": "regularize.learn",
     "replace": "replace.model",
     "shrink": "shrink.step",
-    "student": "student",
+    "student": "student.step",
     "transformer": "transformer.step",
 }
 """The module below `compress` that holds the function of the pass's own name; imported when a recipe asks for it."""

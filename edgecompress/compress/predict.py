@@ -27,7 +27,7 @@ def predict_outputs(path: Path, samples: Sequence[Sample]) -> list[list[NDArray[
         ModelError: the file is no Keras model, or takes other inputs.
     """
     # Keras finds a saved layer's class only where the module that defines it was imported.
-    importlib.import_module("edgecompress.compress.fake_quant")
+    importlib.import_module("edgecompress.compress.int8.fake_quant")
     model = load_keras(path)
     signature = read_signature(model)
     came = [array.shape[1:] for array in samples[0]]

@@ -68,7 +68,7 @@ def compress(
         >>> Path("model.tflite").write_bytes(result.model_bytes)  # doctest: +SKIP
     """
     from edgecompress.compress.layers import require_float_layers
-    from edgecompress.compress.surroundings import op_determinism
+    from edgecompress.compress.training.surroundings import op_determinism
 
     require_float_layers(model, recipe.quantize.allow_float)
     fitted = _with_objective(fit_data(data or Data(), model), model)
@@ -121,8 +121,8 @@ class _Run:
 
     def _apply(self, index: int, settings: Settings) -> tuple[Note, float]:
         """Do one step, from a seed of its own, so that a resumed run draws the same numbers."""
-        from edgecompress.compress.surroundings import strategy_scope
-        from edgecompress.compress.train import copy_model
+        from edgecompress.compress.training.surroundings import strategy_scope
+        from edgecompress.compress.training.train import copy_model
 
         set_seeds(self._recipe.seed + index)
         start = time.perf_counter()
@@ -134,7 +134,7 @@ class _Run:
         return note, time.perf_counter() - start
 
     def _convert(self, settings: Settings, note: Note, seconds: float, first: Footprint, before: Footprint) -> CompressResult:
-        from edgecompress.compress.quantization import convert_quantized
+        from edgecompress.compress.int8.step import convert_quantized
         from edgecompress.compress.score import score_model
 
         quantize = self._recipe.quantize
@@ -174,7 +174,7 @@ def _steps_of(recipe: Recipe) -> list[Settings]:
 
 def _with_objective(data: Data, model: Model) -> Data:
     """The same data with the loss of the model that came in: later models are rebuilt ones, which know none."""
-    from edgecompress.compress.objective import find_objective
+    from edgecompress.compress.training.objective import find_objective
 
     if data.train is None:
         return data

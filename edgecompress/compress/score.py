@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.compress.data import Data, Labels, as_model_inputs, count_samples
-from edgecompress.compress.objective import Task, find_task, gives_probabilities
+from edgecompress.compress.training.objective import Task, find_task, gives_probabilities
 from edgecompress.errors import DataError
 
 if TYPE_CHECKING:

@@ -133,7 +133,7 @@ def measure_sensitivity(
 
 def prune_columns(columns: Columns, sparsity: float) -> Columns:
     """The smallest |w| of the layer are zero."""
-    from edgecompress.compress.schedule import count_zeros
+    from edgecompress.compress.prune.schedule import count_zeros
 
     order = np.argsort(np.abs(columns), axis=None, kind="stable")
     pruned = columns.ravel().copy()
@@ -150,7 +150,7 @@ def truncate_columns(columns: Columns, share: float) -> Columns:
 
 def round_columns(columns: Columns, bits: float) -> Columns:
     """w on `uniform_levels(bits)`, clipped per channel where the squared error is smallest."""
-    from edgecompress.compress.codebook import clipped_scales, on_levels, uniform_levels
+    from edgecompress.compress.grid.codebook import clipped_scales, on_levels, uniform_levels
 
     levels = uniform_levels(int(bits))
     return on_levels(columns, levels, clipped_scales(columns, levels, "mse"))
@@ -158,7 +158,7 @@ def round_columns(columns: Columns, bits: float) -> Columns:
 
 def cluster_columns(columns: Columns, count: float) -> Columns:
     """w on `count` whole numbers of int8 counts, found by k-means over the layer."""
-    from edgecompress.compress.codebook import cluster, on_levels
+    from edgecompress.compress.grid.codebook import cluster, on_levels
 
     levels, scales = cluster(columns, int(count), scope="layer", start="linear", keep_zero=bool(np.any(columns == 0)))
     return on_levels(columns, levels, scales)

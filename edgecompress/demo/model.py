@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from edgecompress.compress.data import Data
-from edgecompress.compress.train import fit
+from edgecompress.compress.training.train import fit
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe import Training
 

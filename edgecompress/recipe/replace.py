@@ -80,7 +80,7 @@ class StudentSettings(Training):
     """A small model of a known family in place of the model, trained from new weights, by default with the original as its teacher.
 
     Attributes:
-        family: the architecture; each is a function of `edgecompress.compress.students`.
+        family: the architecture; each is a function of `edgecompress.compress.student.families`.
         width: factor on the channels of every layer.
         depth: factor on the repetitions of every stage, at least one each.
         groups: of ShuffleNet's pointwise convolutions.

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from edgecompress.compress.bits import bits
 from edgecompress.compress.data import Data
-from edgecompress.compress.int8_layers import plain_kernels
-from edgecompress.compress.prune import prune
-from edgecompress.compress.quantize import export_view, observe_ranges, quantization_aware
+from edgecompress.compress.grid.bits import bits
+from edgecompress.compress.int8.aware import export_view, observe_ranges, quantization_aware
+from edgecompress.compress.int8.layers import plain_kernels
+from edgecompress.compress.prune.step import prune
 from edgecompress.convert import Converter, read_tflite
 from edgecompress.errors import RecipeError
 from edgecompress.keras_graph.prepare import prepare

@@ -12,13 +12,13 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from edgecompress.compress.cluster import cluster
 from edgecompress.compress.data import Data
-from edgecompress.compress.int8_layers import integers_of, plain_kernels
-from edgecompress.compress.levels import kernel_on_levels, moved_levels, nearest_level
-from edgecompress.compress.prune import prune
-from edgecompress.compress.quantize import export_view, observe_ranges, quantization_aware
-from edgecompress.compress.tie import find_ties, tie_columns
+from edgecompress.compress.grid.cluster import cluster
+from edgecompress.compress.grid.levels import kernel_on_levels, moved_levels, nearest_level
+from edgecompress.compress.grid.tie import find_ties, tie_columns
+from edgecompress.compress.int8.aware import export_view, observe_ranges, quantization_aware
+from edgecompress.compress.int8.layers import integers_of, plain_kernels
+from edgecompress.compress.prune.step import prune
 from edgecompress.convert import Converter, read_tflite
 from edgecompress.errors import RecipeError
 from edgecompress.keras_graph.prepare import prepare

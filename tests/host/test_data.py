@@ -117,7 +117,7 @@ def test_a_dataset_that_never_ends():
 
 def test_a_pydataset_trains_a_model():
     """A PyDataset is trained on batch by batch, and told of each epoch."""
-    from edgecompress.compress.train import fit
+    from edgecompress.compress.training.train import fit
     from edgecompress.progress import silent
     from edgecompress.recipe import Training
 

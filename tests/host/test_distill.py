@@ -20,8 +20,8 @@ from edgecompress.compress.distill.lesson import Lesson
 from edgecompress.compress.distill.targets import Kind, TeacherLoss, output_kinds, to_logits
 from edgecompress.compress.evaluate import evaluate_tflite
 from edgecompress.compress.fusion import fuse, fuse_models
-from edgecompress.compress.quantize import observe_ranges, quantization_aware
-from edgecompress.compress.train import fit
+from edgecompress.compress.int8.aware import observe_ranges, quantization_aware
+from edgecompress.compress.training.train import fit
 from edgecompress.convert import Converter, Mode
 from edgecompress.errors import ModelError, RecipeError
 from edgecompress.keras_graph.prepare import prepare

@@ -15,10 +15,10 @@ from keras import layers
 from pydantic import ValidationError
 
 from edgecompress.compress.data import Data
+from edgecompress.compress.int8.aware import quantization_aware
 from edgecompress.compress.lowrank.methods import Method
 from edgecompress.compress.lowrank.sites import find_sites
 from edgecompress.compress.lowrank.step import factorize_layer, lowrank
-from edgecompress.compress.quantize import quantization_aware
 from edgecompress.convert import Converter, Mode, read_tflite
 from edgecompress.errors import DataError, RecipeError
 from edgecompress.keras_graph.rebuild import build_model

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from edgecompress.compress.int8.aware import quantization_aware
 from edgecompress.compress.predict import predict_outputs
-from edgecompress.compress.quantize import quantization_aware
 from edgecompress.errors import ModelError
 
 

@@ -13,14 +13,14 @@ import pytest
 from keras import layers
 
 from edgecompress.compress.data import Data
-from edgecompress.compress.fake_quant import Int8Dense
-from edgecompress.compress.kernels import find_kernels
-from edgecompress.compress.masks import Masks
-from edgecompress.compress.objective import Task, find_objective, find_task, gives_probabilities
-from edgecompress.compress.prune import PruningCallback, measure_sparsity, prune
-from edgecompress.compress.quantization import convert_quantized, quantize
+from edgecompress.compress.int8.fake_quant import Int8Dense
+from edgecompress.compress.int8.step import convert_quantized, quantize
+from edgecompress.compress.prune.kernels import find_kernels
+from edgecompress.compress.prune.masks import Masks
+from edgecompress.compress.prune.sparsity import choose_kept
+from edgecompress.compress.prune.step import PruningCallback, measure_sparsity, prune
 from edgecompress.compress.score import score_model, score_outputs
-from edgecompress.compress.sparsity import choose_kept
+from edgecompress.compress.training.objective import Task, find_objective, find_task, gives_probabilities
 from edgecompress.convert import Converter, read_tflite
 from edgecompress.errors import DataError, ModelError, RecipeError
 from edgecompress.recipe import PruneSettings, QuantizeSettings

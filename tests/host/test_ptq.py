@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from edgecompress.compress.adaround import annealing, make_grid
 from edgecompress.compress.data import Data
-from edgecompress.compress.equalize import equalize, input_ranges, output_ranges
 from edgecompress.compress.evaluate import run_tflite
-from edgecompress.compress.quantization import convert_quantized, quantize
+from edgecompress.compress.int8.adaround import annealing, make_grid
+from edgecompress.compress.int8.equalize import equalize, input_ranges, output_ranges
+from edgecompress.compress.int8.step import convert_quantized, quantize
 from edgecompress.convert import Converter, read_tflite
 from edgecompress.errors import UnsupportedOpError
 from edgecompress.keras_graph.prepare import prepare_network

@@ -9,8 +9,7 @@ keras = pytest.importorskip("keras", reason="needs Keras and TensorFlow: pip ins
 
 from keras import layers, ops  # noqa: E402
 
-from edgecompress.compress.fake_quant import FakeQuant, fake_quant_kernel  # noqa: E402
-from edgecompress.compress.quantize import (  # noqa: E402
+from edgecompress.compress.int8.aware import (  # noqa: E402
     Grid,
     export_view,
     float_layers,
@@ -18,6 +17,7 @@ from edgecompress.compress.quantize import (  # noqa: E402
     observe_ranges,
     quantization_aware,
 )
+from edgecompress.compress.int8.fake_quant import FakeQuant, fake_quant_kernel  # noqa: E402
 from edgecompress.convert import Converter, Mode, read_tflite  # noqa: E402
 from edgecompress.errors import ModelError, UnsupportedOpError  # noqa: E402
 
@@ -458,7 +458,7 @@ def test_other_integers_train_and_run_alike_everywhere(mode, scales, converter):
     """One scale a kernel, and 16-bit activations: the file runs in LiteRT and TFLM and gives the fake-quant model's outputs."""
     from edgecompress.compress.data import Data
     from edgecompress.compress.evaluate import run_tflite
-    from edgecompress.compress.quantization import convert_quantized, quantize
+    from edgecompress.compress.int8.step import convert_quantized, quantize
 
     keras.utils.set_random_seed(4)
     inputs = normal_data(IMAGE)

@@ -19,7 +19,7 @@ from edgecompress.compress.regularize.gates import GatePenalty, final_gates, ini
 from edgecompress.compress.regularize.learn import regularize
 from edgecompress.compress.regularize.proximal import group_factors, group_step, soft_threshold
 from edgecompress.compress.regularize.sets import find_sets
-from edgecompress.compress.train import copy_model
+from edgecompress.compress.training.train import copy_model
 from edgecompress.errors import RecipeError
 from edgecompress.keras_graph.walk import read_network
 from edgecompress.recipe.regularize import RegularizeSettings

@@ -12,7 +12,7 @@ import pytest
 from keras import layers
 
 from edgecompress.compress.data import Data
-from edgecompress.compress.kernels import find_kernels
+from edgecompress.compress.prune.kernels import find_kernels
 from edgecompress.compress.saliency.layer_inputs import grouped_matrix, patches_of, ungrouped_kernel
 from edgecompress.compress.saliency.score import score_channels, score_layers, score_weights
 from edgecompress.errors import DataError, RecipeError

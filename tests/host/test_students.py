@@ -15,8 +15,8 @@ from keras import layers
 
 from edgecompress.compress.data import Data
 from edgecompress.compress.replace.model import replace
-from edgecompress.compress.student import student
-from edgecompress.compress.students import ds_cnn, mobilenet_v1, mobilenet_v2, resnet8, shufflenet
+from edgecompress.compress.student.families import ds_cnn, mobilenet_v1, mobilenet_v2, resnet8, shufflenet
+from edgecompress.compress.student.step import student
 from edgecompress.convert import Converter, Mode
 from edgecompress.errors import ModelError
 from edgecompress.keras_graph.cost import network_macs

@@ -16,9 +16,9 @@ import tensorflow as tf
 from keras import layers
 
 from edgecompress.compress.data import Data
-from edgecompress.compress.keep_zeros import zero_masks
 from edgecompress.compress.stream import Stream
-from edgecompress.compress.train import fit
+from edgecompress.compress.training.keep_zeros import zero_masks
+from edgecompress.compress.training.train import fit
 from edgecompress.progress import silent
 from edgecompress.recipe import DistillLoss, Training
 

@@ -15,7 +15,7 @@ from keras import layers
 from pydantic import ValidationError
 
 from edgecompress.compress.data import Data
-from edgecompress.compress.train import copy_model
+from edgecompress.compress.training.train import copy_model
 from edgecompress.compress.transformer.importance import choose_kept, score_by_size
 from edgecompress.compress.transformer.step import transformer
 from edgecompress.errors import DataError, RecipeError

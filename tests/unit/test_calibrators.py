@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgecompress.compress.calibrators import (
+from edgecompress.compress.int8.calibrators import (
     BINS,
     Bounds,
     Histogram,

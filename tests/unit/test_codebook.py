@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgecompress.compress import codebook
-from edgecompress.compress.bit_budget import choose_bits
+from edgecompress.compress.grid.bit_budget import choose_bits
 from edgecompress.errors import RecipeError
 
 

@@ -7,7 +7,7 @@ from math import ceil
 
 import pytest
 
-from edgecompress.compress.schedule import Schedule, constant_sparsity, count_zeros, iterative_sparsity, polynomial_sparsity
+from edgecompress.compress.prune.schedule import Schedule, constant_sparsity, count_zeros, iterative_sparsity, polynomial_sparsity
 from edgecompress.recipe import PruneSettings
 
 

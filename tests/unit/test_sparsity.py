@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgecompress.compress.sparsity import (
+from edgecompress.compress.prune.sparsity import (
     as_rows,
     block_means,
     choose_above,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import keras
 
 from edgecompress.compress.data import Data
-from edgecompress.compress.train import copy_model, fit
+from edgecompress.compress.training.train import copy_model, fit
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe.distill import DistillSettings
 

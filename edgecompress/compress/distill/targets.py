@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from edgecompress.compress.objective import gives_probabilities
+from edgecompress.compress.training.objective import gives_probabilities
 from edgecompress.recipe.teacher import DistillLoss
 
 # log(0) must not happen; float32 softmax gives nothing between this and 0 that matters.

@@ -21,7 +21,7 @@ def load_teachers(names: Sequence[str], original: keras.Model) -> list[keras.Mod
         ModelError: a file is missing or no .keras file.
     """
     # Keras finds a saved layer's class only where the module that defines it was imported.
-    importlib.import_module("edgecompress.compress.fake_quant")
+    importlib.import_module("edgecompress.compress.int8.fake_quant")
     return [original if name == ORIGINAL else load_keras(Path(name)) for name in names]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgecompress.compress.fake_quant import FLOAT_KINDS
+from edgecompress.compress.int8.fake_quant import FLOAT_KINDS
 from edgecompress.compress.layers import is_inside, require_layers, walk_layers
 from edgecompress.compress.lowrank.methods import Geometry, Method
 from edgecompress.keras_graph.cost import count_macs

@@ -17,7 +17,7 @@ from edgecompress.compress.lowrank.methods import Candidates, Method, Moments, P
 from edgecompress.compress.lowrank.parts import replace_layer
 from edgecompress.compress.lowrank.responses import measure_moments
 from edgecompress.compress.lowrank.sites import Site, Skipped, find_sites
-from edgecompress.compress.train import fit
+from edgecompress.compress.training.train import fit
 from edgecompress.errors import RecipeError
 from edgecompress.keras_graph.cost import network_macs, network_parameters
 from edgecompress.keras_graph.network import Network

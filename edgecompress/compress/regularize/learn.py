@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.compress.data import Data
-from edgecompress.compress.kernels import Kernel, find_kernels
+from edgecompress.compress.prune.kernels import Kernel, find_kernels
 from edgecompress.compress.regularize.gated import add_gates
 from edgecompress.compress.regularize.gates import GateClock, GatePenalty
 from edgecompress.compress.regularize.proximal import ProximalCallback, group_step, l1_step, l2_step, set_norms
 from edgecompress.compress.regularize.sets import ChannelSets, find_sets
 from edgecompress.compress.shrink.remove import KeptChannels, LayerChannels, Removal, remove_dead_channels
-from edgecompress.compress.train import Trained, copy_model, fit
+from edgecompress.compress.training.train import Trained, copy_model, fit
 from edgecompress.keras_graph.walk import read_network
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe.regularize import RegularizeSettings

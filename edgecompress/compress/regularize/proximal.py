@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgecompress.compress.kernels import Kernel
+from edgecompress.compress.prune.kernels import Kernel
 from edgecompress.compress.regularize.sets import ChannelSets
 
 Step = Callable[[Any], None]

@@ -11,7 +11,7 @@ from edgecompress.compress.layers import is_inside, require_layers, walk_layers
 from edgecompress.compress.replace.activations import ReplacedActivation, replace_activations
 from edgecompress.compress.replace.convolutions import ReplacedLayer, SkippedLayer, is_candidate, replace_convolution
 from edgecompress.compress.replace.statistics import renew_statistics
-from edgecompress.compress.train import fit
+from edgecompress.compress.training.train import fit
 from edgecompress.errors import RecipeError
 from edgecompress.keras_graph.cost import network_macs
 from edgecompress.keras_graph.network import Network, Operator

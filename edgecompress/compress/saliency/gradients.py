@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edgecompress.compress.data import Data, train_batches
 from edgecompress.compress.layers import walk_layers
-from edgecompress.compress.objective import find_objective
 from edgecompress.compress.saliency.run_network import is_grouped, traced
+from edgecompress.compress.training.objective import find_objective
 from edgecompress.progress import Progress
 
 STAGE = "read gradients"

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from edgecompress.compress.data import Data, calibration_batches
-from edgecompress.compress.kernels import Kernel
 from edgecompress.compress.layers import walk_layers
+from edgecompress.compress.prune.kernels import Kernel
 from edgecompress.compress.saliency.criteria import Floats, input_norm_score, output_error_score
 from edgecompress.compress.saliency.run_network import calls_by_path, open_model, run_calls
 from edgecompress.errors import RecipeError

@@ -17,9 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from edgecompress.compress.data import Data, calibration_batches
-from edgecompress.compress.objective import gives_probabilities
 from edgecompress.compress.saliency.criteria import Floats, shannon_entropy
 from edgecompress.compress.saliency.run_network import activated_value, calls_by_path, input_values, open_model, require_calls, run_call
+from edgecompress.compress.training.objective import gives_probabilities
 from edgecompress.errors import RecipeError
 from edgecompress.keras_graph.cost import count_macs
 from edgecompress.keras_graph.network import Call, Network, Value, values_in

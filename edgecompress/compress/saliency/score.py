@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.compress.data import Data
-from edgecompress.compress.kernels import Kernel
+from edgecompress.compress.prune.kernels import Kernel
 from edgecompress.compress.saliency import criteria
 from edgecompress.compress.saliency.activations import ActivationRecord, record_activations
 from edgecompress.compress.saliency.by_gradient import channels_by_gradient, layers_by_gradient, weights_by_gradient

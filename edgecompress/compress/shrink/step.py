@@ -20,7 +20,7 @@ from edgecompress.compress.shrink.costs import Costs, channel_costs, mac_costs, 
 from edgecompress.compress.shrink.families import find_families, sum_scores
 from edgecompress.compress.shrink.refit import refit_readers
 from edgecompress.compress.shrink.remove import KeptChannels, LayerChannels, changed_layers, count_made, name_kept, name_layers
-from edgecompress.compress.train import Trained, copy_model, fit
+from edgecompress.compress.training.train import Trained, copy_model, fit
 from edgecompress.errors import RecipeError
 from edgecompress.keras_graph.channel_rules import map_channels
 from edgecompress.keras_graph.cost import network_macs, network_parameters

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.compress.data import Data
+from edgecompress.compress.int8.aware import float_layers
 from edgecompress.compress.layers import is_inside, require_layers, walk_layers
-from edgecompress.compress.quantize import float_layers
-from edgecompress.compress.train import fit
+from edgecompress.compress.training.train import fit
 from edgecompress.compress.transformer.attention import (
     attention_macs,
     find_written_attention,

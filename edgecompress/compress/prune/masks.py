@@ -11,10 +11,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgecompress.compress.data import Data
-from edgecompress.compress.kernels import Kernel
-from edgecompress.compress.saliency.criteria import movement_score
-from edgecompress.compress.saliency.score import score_weights
-from edgecompress.compress.sparsity import (
+from edgecompress.compress.prune.kernels import Kernel
+from edgecompress.compress.prune.sparsity import (
     Kept,
     Scores,
     as_rows,
@@ -27,6 +25,8 @@ from edgecompress.compress.sparsity import (
     size_threshold,
     spread_blocks,
 )
+from edgecompress.compress.saliency.criteria import movement_score
+from edgecompress.compress.saliency.score import score_weights
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe import PruneSettings
 from edgecompress.recipe.prune import BlockPattern, GroupPattern

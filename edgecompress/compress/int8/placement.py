@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 
-from edgecompress.compress.fake_quant import FakeQuant
-from edgecompress.compress.roles import FUSED_CAP, TANH_RANGE, UNIT_RANGE, Part, Role, part_of
+from edgecompress.compress.int8.fake_quant import FakeQuant
+from edgecompress.compress.int8.roles import FUSED_CAP, TANH_RANGE, UNIT_RANGE, Part, Role, part_of
 from edgecompress.keras_graph.activations import Curve, read_activation
 from edgecompress.keras_graph.network import Call, Network, Operator, Value
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.compress.fake_quant import FLOAT_KINDS
-from edgecompress.compress.playback import FloatSide, Playback, int8_side
+from edgecompress.compress.int8.fake_quant import FLOAT_KINDS
+from edgecompress.compress.int8.playback import FloatSide, Playback, int8_side
 from edgecompress.keras_graph.network import Call, Network
 from edgecompress.progress import Progress, silent
 

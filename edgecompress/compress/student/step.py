@@ -13,7 +13,7 @@ import keras
 
 from edgecompress.compress import students
 from edgecompress.compress.data import Data
-from edgecompress.compress.train import fit
+from edgecompress.compress.training.train import fit
 from edgecompress.errors import ModelError
 from edgecompress.keras_graph.activations import Curve, read_activation
 from edgecompress.keras_graph.cost import network_macs, network_parameters

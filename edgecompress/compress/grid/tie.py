@@ -12,8 +12,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.compress.codebook import Floats
-from edgecompress.compress.codebook_layers import operators_at
+from edgecompress.compress.grid.codebook import Floats
+from edgecompress.compress.grid.layers import operators_at
 from edgecompress.compress.layers import require_layers, walk_layers
 from edgecompress.errors import RecipeError
 from edgecompress.keras_graph.network import Network, Operator

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 
 from edgecompress.compress import codebook
-from edgecompress.compress.codebook_layers import (
+from edgecompress.compress.data import Data
+from edgecompress.compress.grid.layers import (
     LayerCodebook,
     SkippedLayer,
     describe_codebooks,
@@ -23,10 +24,9 @@ from edgecompress.compress.codebook_layers import (
     put_on_codebook,
     weight_columns,
 )
-from edgecompress.compress.data import Data
-from edgecompress.compress.int8_layers import Codebook, kernel_of_columns
-from edgecompress.compress.tie import SharedLayers, find_ties, share_layers, tie_columns
-from edgecompress.compress.train import fit
+from edgecompress.compress.grid.tie import SharedLayers, find_ties, share_layers, tie_columns
+from edgecompress.compress.int8.layers import Codebook, kernel_of_columns
+from edgecompress.compress.training.train import fit
 from edgecompress.keras_graph.network import Operator, as_float32
 from edgecompress.keras_graph.prepare import prepare_network
 from edgecompress.keras_graph.rebuild import build_model

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from edgecompress.compress.data import Data, as_model_inputs, calibration_batches
-from edgecompress.compress.objective import find_objective
+from edgecompress.compress.training.objective import find_objective
 from edgecompress.keras_graph.network import Array
 from edgecompress.progress import Progress
 

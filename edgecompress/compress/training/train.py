@@ -16,10 +16,10 @@ import tensorflow as tf
 
 from edgecompress.compress.data import Data, Pair, as_model_inputs, count_samples
 from edgecompress.compress.distill.lesson import Lesson
-from edgecompress.compress.keep_zeros import ZeroKeepingAdam, zero_masks
-from edgecompress.compress.objective import find_objective
 from edgecompress.compress.stream import Stream
-from edgecompress.compress.trainee import LossTerm, make_trainee
+from edgecompress.compress.training.keep_zeros import ZeroKeepingAdam, zero_masks
+from edgecompress.compress.training.objective import find_objective
+from edgecompress.compress.training.trainee import LossTerm, make_trainee
 from edgecompress.errors import DataError, ModelError
 from edgecompress.progress import Progress
 from edgecompress.recipe import Training

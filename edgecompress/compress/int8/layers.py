@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.compress.fake_quant import FLOAT_KINDS, INT8_KINDS, INT8_OPTIONS, int8_weight_names
-from edgecompress.compress.levels import integers_on_levels, moved_levels
+from edgecompress.compress.grid.levels import integers_on_levels, moved_levels
+from edgecompress.compress.int8.fake_quant import FLOAT_KINDS, INT8_KINDS, INT8_OPTIONS, int8_weight_names
 from edgecompress.keras_graph.network import Network, Operator, as_float32
 from edgecompress.keras_graph.quirks import make_biases_differ
 from edgecompress.keras_graph.rebuild import build_model

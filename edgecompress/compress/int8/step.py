@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgecompress.compress.data import Data, calibration_batches
-from edgecompress.compress.train import fit
+from edgecompress.compress.training.train import fit
 from edgecompress.convert import Converter, Mode
 from edgecompress.errors import DataError, ModelError
 from edgecompress.progress import Progress, silent
@@ -15,9 +15,9 @@ from edgecompress.recipe import QuantizeSettings
 if TYPE_CHECKING:
     from keras import Model
 
-    from edgecompress.compress.adaround import RoundedLayer
-    from edgecompress.compress.bias_correction import CorrectedLayer
-    from edgecompress.compress.equalize import EqualizeNote
+    from edgecompress.compress.int8.adaround import RoundedLayer
+    from edgecompress.compress.int8.bias_correction import CorrectedLayer
+    from edgecompress.compress.int8.equalize import EqualizeNote
     from edgecompress.keras_graph.network import Network
 
 _CALIBRATE = "return calibration=x, about 100 to 500 typical inputs, from the data function"
@@ -74,7 +74,7 @@ def convert_quantized(model: Model, settings: QuantizeSettings, data: Data, conv
     """
     mode, calibration = Mode(settings.mode), data.calibration_inputs
     if settings.method == "qat" or settings.needs_ranges:
-        from edgecompress.compress.quantize import export_view, needs_calibration
+        from edgecompress.compress.int8.aware import export_view, needs_calibration
 
         view = export_view(model)
         extra = calibration if needs_calibration(model) else None
@@ -84,15 +84,15 @@ def convert_quantized(model: Model, settings: QuantizeSettings, data: Data, conv
             f"quantize: mode {mode.value} measures ranges on calibration data, and the data has neither calibration nor train",
             hint=_CALIBRATE,
         )
-    from edgecompress.compress.int8_layers import plain_kernels
+    from edgecompress.compress.int8.layers import plain_kernels
 
     return converter.convert(plain_kernels(model), mode, calibration=calibration, allow_float=settings.allow_float)
 
 
 def _aware(model: Model, settings: QuantizeSettings) -> tuple[Model, EqualizeNote | None]:
     """The model with fake-quant, equalized first if that is asked for."""
-    from edgecompress.compress.equalize import equalize
-    from edgecompress.compress.quantize import Grid, insert_rounding
+    from edgecompress.compress.int8.aware import Grid, insert_rounding
+    from edgecompress.compress.int8.equalize import equalize
     from edgecompress.keras_graph.prepare import prepare_network
 
     network = prepare_network(model)
@@ -106,7 +106,7 @@ def _aware(model: Model, settings: QuantizeSettings) -> tuple[Model, EqualizeNot
 
 
 def _set_ranges(model: Model, settings: QuantizeSettings, data: Data) -> None:
-    from edgecompress.compress.ranges import calibrate_ranges
+    from edgecompress.compress.int8.ranges import calibrate_ranges
 
     calibrate_ranges(model, lambda: calibration_batches(data, model, batch_size=settings.batch_size, stage=_STAGE), settings)
 
@@ -167,8 +167,8 @@ def _calibrate(model: Model, settings: QuantizeSettings, data: Data, progress: P
 def _adjust(
     network: Network, batches: list[Any], settings: QuantizeSettings, progress: Progress
 ) -> tuple[tuple[RoundedLayer, ...], tuple[CorrectedLayer, ...]]:
-    from edgecompress.compress.adaround import round_adaptively
-    from edgecompress.compress.bias_correction import correct_biases
+    from edgecompress.compress.int8.adaround import round_adaptively
+    from edgecompress.compress.int8.bias_correction import correct_biases
 
     rounded: tuple[RoundedLayer, ...] = ()
     corrected: tuple[CorrectedLayer, ...] = ()

@@ -13,11 +13,11 @@ import keras
 import numpy as np
 
 from edgecompress.compress.data import Data
-from edgecompress.compress.kernels import Kernel, LeftAlone, find_kernels, find_left_alone, split_by_axes
-from edgecompress.compress.masks import Masks, Saliency
-from edgecompress.compress.new_head import replace_head
-from edgecompress.compress.schedule import Schedule
-from edgecompress.compress.train import copy_model, fit
+from edgecompress.compress.prune.kernels import Kernel, LeftAlone, find_kernels, find_left_alone, split_by_axes
+from edgecompress.compress.prune.masks import Masks, Saliency
+from edgecompress.compress.prune.new_head import replace_head
+from edgecompress.compress.prune.schedule import Schedule
+from edgecompress.compress.training.train import copy_model, fit
 from edgecompress.errors import RecipeError
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe import PruneSettings

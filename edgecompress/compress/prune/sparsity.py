@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.compress.schedule import count_zeros
+from edgecompress.compress.prune.schedule import count_zeros
 from edgecompress.recipe.prune import BlockPattern
 
 Scores: TypeAlias = NDArray[np.floating]

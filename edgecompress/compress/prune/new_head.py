@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from edgecompress.compress.train import copy_model
+from edgecompress.compress.training.train import copy_model
 from edgecompress.errors import ModelError, RecipeError
 from edgecompress.recipe.prune import NewHead
 

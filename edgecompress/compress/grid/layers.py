@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgecompress.compress.codebook import Floats, index_bits, packed_bytes, with_zero
-from edgecompress.compress.int8_layers import Codebook, columns_of, has_codebook, integers_of, round_kernel
+from edgecompress.compress.grid.codebook import Floats, index_bits, packed_bytes, with_zero
+from edgecompress.compress.int8.layers import Codebook, columns_of, has_codebook, integers_of, round_kernel
 from edgecompress.compress.layers import is_inside, require_layers, walk_layers
 from edgecompress.errors import RecipeError
 from edgecompress.keras_graph.network import Network, Operator, as_float64

@@ -13,8 +13,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from edgecompress.compress.fake_quant import FLOAT_KINDS, FakeQuant
-from edgecompress.compress.int8_layers import restore_kernel
+from edgecompress.compress.int8.fake_quant import FLOAT_KINDS, FakeQuant
+from edgecompress.compress.int8.layers import restore_kernel
 from edgecompress.keras_graph.network import Call, Network, Operator, Value
 
 Function = Callable[..., Any]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.compress.calibrators import (
+from edgecompress.compress.int8.calibrators import (
     Bounds,
     Histogram,
     entropy_bounds,
@@ -21,8 +21,8 @@ from edgecompress.compress.calibrators import (
     percentile_bounds,
     widest,
 )
-from edgecompress.compress.fake_quant import FakeQuant
-from edgecompress.compress.playback import FloatSide, Playback
+from edgecompress.compress.int8.fake_quant import FakeQuant
+from edgecompress.compress.int8.playback import FloatSide, Playback
 from edgecompress.errors import DataError
 from edgecompress.keras_graph.network import Call, Network
 from edgecompress.keras_graph.walk import read_network

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import keras
 import tensorflow as tf
 
-from edgecompress.compress.levels import kernel_on_levels, moved_levels
+from edgecompress.compress.grid.levels import kernel_on_levels, moved_levels
 
 RANGE_MOMENTUM = 0.99
 """Share of the old range that a training batch keeps; the first batch sets it."""

@@ -23,10 +23,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edgecompress.compress.fake_quant import FLOAT_KINDS
-from edgecompress.compress.int8_layers import columns_of, has_codebook, kernel_of_columns
-from edgecompress.compress.playback import FloatSide, Playback, float_layer, int8_side
-from edgecompress.compress.roles import Role, part_of
+from edgecompress.compress.int8.fake_quant import FLOAT_KINDS
+from edgecompress.compress.int8.layers import columns_of, has_codebook, kernel_of_columns
+from edgecompress.compress.int8.playback import FloatSide, Playback, float_layer, int8_side
+from edgecompress.compress.int8.roles import Role, part_of
 from edgecompress.keras_graph.network import Call, Network, Operator
 from edgecompress.progress import Progress, silent
 

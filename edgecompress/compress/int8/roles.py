@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from edgecompress.compress.fake_quant import FLOAT_KINDS
+from edgecompress.compress.int8.fake_quant import FLOAT_KINDS
 from edgecompress.keras_graph.activations import Curve, read_activation
 from edgecompress.keras_graph.network import Call, Operator
 from edgecompress.keras_graph.weighted import is_weighted

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.compress.fake_quant import FLOAT_KINDS, INT8_KINDS, FakeQuant
-from edgecompress.compress.int8_layers import has_codebook, keep_zeros_of_codebook, restore_kernels, round_kernel
-from edgecompress.compress.placement import RANGE_SUFFIX, SYMMETRIC_BITS, place_ranges
-from edgecompress.compress.roles import Role, part_of
+from edgecompress.compress.int8.fake_quant import FLOAT_KINDS, INT8_KINDS, FakeQuant
+from edgecompress.compress.int8.layers import has_codebook, keep_zeros_of_codebook, restore_kernels, round_kernel
+from edgecompress.compress.int8.placement import RANGE_SUFFIX, SYMMETRIC_BITS, place_ranges
+from edgecompress.compress.int8.roles import Role, part_of
 from edgecompress.errors import ModelError, UnsupportedOpError
 from edgecompress.keras_graph.network import Call, Network, Operator
 from edgecompress.keras_graph.prepare import prepare_network

@@ -12,9 +12,10 @@ import keras
 import numpy as np
 
 from edgecompress.compress import codebook
-from edgecompress.compress.bit_budget import choose_bits
-from edgecompress.compress.codebook import Floats
-from edgecompress.compress.codebook_layers import (
+from edgecompress.compress.data import Data
+from edgecompress.compress.grid.bit_budget import choose_bits
+from edgecompress.compress.grid.codebook import Floats
+from edgecompress.compress.grid.layers import (
     LayerCodebook,
     SkippedLayer,
     describe_codebooks,
@@ -24,10 +25,9 @@ from edgecompress.compress.codebook_layers import (
     put_on_codebook,
     weight_columns,
 )
-from edgecompress.compress.data import Data
-from edgecompress.compress.int8_layers import Codebook, kernel_of_columns
-from edgecompress.compress.mixed import LayerSensitivity, measure_sensitivity
-from edgecompress.compress.train import fit
+from edgecompress.compress.grid.mixed import LayerSensitivity, measure_sensitivity
+from edgecompress.compress.int8.layers import Codebook, kernel_of_columns
+from edgecompress.compress.training.train import fit
 from edgecompress.keras_graph.network import Network, Operator, as_float32
 from edgecompress.keras_graph.prepare import prepare_network
 from edgecompress.keras_graph.rebuild import build_model
