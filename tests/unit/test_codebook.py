@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from edgecompress.compress import codebook
+from edgecompress.compress.grid import codebook
 from edgecompress.compress.grid.bit_budget import choose_bits
 from edgecompress.errors import RecipeError
 

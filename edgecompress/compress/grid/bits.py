@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from edgecompress.compress import codebook
 from edgecompress.compress.data import Data
+from edgecompress.compress.grid import codebook
 from edgecompress.compress.grid.bit_budget import choose_bits
 from edgecompress.compress.grid.codebook import Floats
 from edgecompress.compress.grid.layers import (
