@@ -13,7 +13,11 @@ from edgecompress.recipe import parse_recipe
     [
         ('[[step]]\npass = "prune"\nsparsity = 1.5', "r.toml: step.0.prune.sparsity: should be less than 1; 1.5 came"),
         ('[[step]]\npass = "quantize"\nfoo = 1', "r.toml: step.0.quantize.foo: there is no such setting; 1 came"),
-        ('[[step]]\npass = "distill"', "r.toml: step.0: 'pass' should be one of 'prune', 'quantize'; 'distill' came"),
+        (
+            '[[step]]\npass = "squeeze"',
+            "r.toml: step.0: 'pass' should be one of 'bits', 'cluster', 'distill', 'fuse', 'lowrank', 'prune', 'quantize', 'regularize', "
+            "'replace', 'shrink', 'student', 'transformer'; 'squeeze' came",
+        ),
         ("[[step]]\nsparsity = 0.5", "r.toml: step.0: 'pass' is missing"),
         ('step = "a"', "r.toml: step: should be a list; 'a' came"),
         ("", "r.toml: step: field required"),

@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 
-from edgecompress.compress import students
 from edgecompress.compress.data import Data
+from edgecompress.compress.student import families
 from edgecompress.compress.training.train import fit
 from edgecompress.errors import ModelError
 from edgecompress.keras_graph.activations import Curve, read_activation
@@ -99,15 +99,15 @@ def build_student(input_shape: tuple[Any, ...], classes: int, settings: StudentS
     """The family's network for one sample's shape; logits."""
     match settings.family:
         case "mobilenet_v1":
-            return students.mobilenet_v1(input_shape, classes, width=settings.width, depth=settings.depth)
+            return families.mobilenet_v1(input_shape, classes, width=settings.width, depth=settings.depth)
         case "mobilenet_v2":
-            return students.mobilenet_v2(input_shape, classes, width=settings.width, depth=settings.depth)
+            return families.mobilenet_v2(input_shape, classes, width=settings.width, depth=settings.depth)
         case "shufflenet":
-            return students.shufflenet(input_shape, classes, width=settings.width, depth=settings.depth, groups=settings.groups)
+            return families.shufflenet(input_shape, classes, width=settings.width, depth=settings.depth, groups=settings.groups)
         case "ds_cnn":
-            return students.ds_cnn(input_shape, classes, width=settings.width, depth=settings.depth)
+            return families.ds_cnn(input_shape, classes, width=settings.width, depth=settings.depth)
         case "resnet8":
-            return students.resnet8(input_shape, classes, width=settings.width, depth=settings.depth)
+            return families.resnet8(input_shape, classes, width=settings.width, depth=settings.depth)
 
 
 def _check_shapes(network: Network) -> None:
