@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -15,9 +16,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+from technique_jobs.kernels import Kernels, read_kernels
 from technique_jobs.rows import FLOAT, Goal, Row, read_rows
 from technique_jobs.store import Cost, Outcome, Result, Store
-from technique_jobs.table import missed, paired_difference, render
+from technique_jobs.table import Finished, missed, paired_difference, render
+
+from edgecompress.convert import read_tflite
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TIMEOUT_S = 240
@@ -141,18 +145,33 @@ def test_goals_are_judged():
         "int8": result(Row(name="int8"), gzip_bytes=100, instructions=1000),
         "scratch": result(Row(name="scratch"), accuracy=0.95),
     }
-    tried = result(Row(name="x"), gzip_bytes=50, instructions=700)
-    strict = Goal(drop=2.0, gzip_of_int8=0.4, instructions_of_int8=0.6, smaller_than_float=10.0, above="scratch")
-    assert missed(strict, tried, difference, results) == [
+    strict = Goal(drop=2.0, gzip_of_int8=0.4, instructions_of_int8=0.6, packed=0.55, smaller_than_float=10.0, above="scratch")
+    loose = Goal(drop=30.0, gzip_of_int8=0.5, instructions_of_int8=0.7, packed=0.6, smaller_than_float=8.0)
+    tried = Finished(Row(name="x", goal=strict), result(Row(name="x"), gzip_bytes=50, instructions=700), difference, Kernels(0.0, 0.58))
+    assert missed(tried, results) == [
         "25.00 points below float, limit 2",
         "gzip above 40% of int8's",
         "instructions above 60% of int8's",
+        "indices above 55% of int8's bytes",
         "only 8.0 times smaller than float32, aim 10",
         "no better than 'scratch'",
     ]
-    loose = Goal(drop=30.0, gzip_of_int8=0.5, instructions_of_int8=0.7, smaller_than_float=8.0)
-    assert missed(loose, tried, difference, results) == []
-    assert missed(strict, tried, None, {}) == []
+    assert missed(replace(tried, row=Row(name="x", goal=loose)), results) == []
+    assert missed(replace(tried, row=Row(name="x", goal=Goal(drop=2.0, gzip_of_int8=0.4)), difference=None), {}) == []
+
+
+def test_kernels_pack_as_indices(finished):
+    """Of the plain int8 file: its zeros, and 8-bit indices with a codebook of at most 255 values for each layer, counted by hand."""
+    folder, _ = finished
+    kernels = read_kernels(folder / "int8" / "model.tflite")
+    graph = read_tflite((folder / "int8" / "model.tflite").read_bytes())
+    arrays = [graph.tensor(op.inputs[1]).data for op in graph.ops if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")]
+    assert kernels.zeros == sum(int((array == 0).sum()) for array in arrays) / sum(array.size for array in arrays)
+    values = [len(set(array.ravel().tolist())) for array in arrays]
+    bits = [next(bits for bits in range(1, 9) if 2**bits >= count) for count in values]
+    packed = sum(-(-array.size * bit // 8) + count for array, bit, count in zip(arrays, bits, values, strict=True))
+    assert kernels.packed == packed / sum(array.size for array in arrays)
+    assert read_kernels(folder / "float" / "model.tflite") is None
 
 
 def test_the_table_marks_what_has_no_firmware(tmp_path):

@@ -34,6 +34,7 @@ class Goal(StepSettings):
     Attributes:
         drop: points of accuracy below the row `float`.
         gzip_of_int8, instructions_of_int8: shares of the row `int8`.
+        packed: share of int8's bytes that the kernels take as indices into codebooks.
         smaller_than_float: times that the gzipped .tflite is smaller than that of the row `float`.
         above: name of a row whose accuracy is lower.
     """
@@ -41,6 +42,7 @@ class Goal(StepSettings):
     drop: float | None = None
     gzip_of_int8: float | None = None
     instructions_of_int8: float | None = None
+    packed: float | None = None
     smaller_than_float: float | None = None
     above: str | None = None
 
@@ -73,6 +75,11 @@ class Row(StepSettings):
     def shape_recipe(self) -> Recipe:
         """Ends in float32, which leaves the network unfolded."""
         return Recipe(step=(*self.shape, _FLOAT32))
+
+    @property
+    def work(self) -> Row:
+        """What is done; not what is hoped for, nor when."""
+        return self.model_copy(update={"goal": Goal(), "quick": False})
 
     def quickly(self) -> Row:
         """The same row with one epoch at most in each step."""

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgecompress.errors import DataError
 from edgecompress.files import working_in
+from technique_jobs.kernels import Kernels, read_kernels
 from technique_jobs.rows import FLOAT, Row
 
 if TYPE_CHECKING:
@@ -101,12 +102,17 @@ class Store:
             result = Result.model_validate_json((self.place(row.name) / _RESULT).read_bytes())
         except (OSError, ValidationError):
             return None
-        return result if result.row == row else None
+        return result if result.row.work == row.work else None
 
     def hits(self, row: Row) -> NDArray[np.bool_]:
         """[n]: which test samples a finished row got right."""
         hits: NDArray[np.bool_] = np.load(self.place(row.name) / "hits.npy")
         return hits
+
+    def kernels(self, row: Row) -> Kernels | None:
+        """What the kernels of a finished row's .tflite hold; None unless they are int8."""
+        path = self.place(row.name) / "model.tflite"
+        return read_kernels(path) if path.exists() else None
 
     def float_start(self, row: Row, task: str, *, unheard: bool = False) -> Model | None:
         """The float network that the row starts from; None for one that starts where float training begins.
