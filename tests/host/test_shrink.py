@@ -191,6 +191,16 @@ def test_refit_of_one_layer_is_exact_where_it_can_be(data):
     np.testing.assert_allclose(small(x), model(x), atol=0.02 * float(np.abs(np.asarray(model(x))).max()))
 
 
+def test_refit_leaves_pruned_kernels_alone(data):
+    """A layer whose weights an earlier step zeroed is cut and not solved anew, so that what is left of its zeros stays."""
+    model = residual_model()
+    kernel = model.get_layer("a2").kernel
+    kernel.assign(np.where(np.random.default_rng(0).random(kernel.shape) < 0.5, 0, kernel.numpy()))
+    plain, refit = (shrink(model, without_training(amount=0.5, scope="internal", refit=how), data)[0] for how in ("none", "least_squares"))
+    assert np.array_equal(plain.get_layer("a2").kernel.numpy(), refit.get_layer("a2").kernel.numpy())
+    assert not np.allclose(plain.get_layer("b2").kernel.numpy(), refit.get_layer("b2").kernel.numpy())
+
+
 def test_block_of_least_effect_goes(data):
     """The block whose branch is nearly zero is dropped and the note says what is left on its skip."""
     model = residual_model()

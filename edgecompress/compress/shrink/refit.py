@@ -27,12 +27,16 @@ from edgecompress.keras_graph.weighted import bias_of, kernel_of
 _DAMPING = 1e-3
 # Unknowns of one layer: the solution costs their third power.
 _MOST_UNKNOWNS = 8192
+# A kernel with more zeros than this was pruned, and a solution would have none.
+_MASKED_SHARE = 0.01
 # Patches of one batch: a layer's moments settle long before all places are seen.
 _PLACES = 8192
 
 
 def refit_readers(model: keras.Model, groups: Groups, roots: Set[int], data: Data, samples: int) -> None:
     """Change, in the groups' network, the kernels and biases of Dense and Conv2D layers that read these groups and others.
+
+    Pruned kernels stay as they are.
 
     Raises:
         DataError: there are no calibration inputs.
@@ -82,6 +86,8 @@ def _can_refit(groups: Groups, read: Read, roots: Set[int]) -> bool:
         return False
     gone = np.isin(groups.channels.roots(groups.channels.layouts[read.value].ids), list(roots))
     kernel = kernel_of(operator)
+    if np.count_nonzero(kernel == 0) > _MASKED_SHARE * kernel.size:
+        return False
     return bool(gone.any() and not gone.all()) and kernel.size // kernel.shape[-1] <= _MOST_UNKNOWNS
 
 
