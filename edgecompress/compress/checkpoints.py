@@ -1,12 +1,14 @@
 """Finished steps of a recipe on disk, so that a run goes on after Ctrl-C or a kill where the last finished step left it.
 
-Each step has a key: a digest of the model, the data, the recipe up to that step, and the versions of what computed it. A step whose key is
-found again is not done again. Folders are written beside their final names and renamed, so a kill leaves whole ones only.
+Each step has a key: a digest of the model, the data with its loss and metric, the recipe up to that step, and the versions of what
+computed it. A step whose key is found again is not done again. Folders are written beside their final names and renamed, so a kill leaves
+whole ones only.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import shutil
 import tempfile
@@ -19,6 +21,7 @@ import numpy as np
 
 from edgecompress.compress.data import Data
 from edgecompress.compress.stream import Stream
+from edgecompress.compress.training.objective import Objective
 from edgecompress.errors import ModelError, OutputError
 from edgecompress.recipe import Recipe, Settings
 
@@ -121,6 +124,25 @@ def _add_data(digest: Any, data: Data) -> None:  # noqa: ANN401  hashlib's type 
             for array in keras.tree.flatten(part):
                 _add_array(digest, np.asarray(array))
         digest.update(b"|")
+    objective = (data.loss.loss, data.loss.loss_weights) if isinstance(data.loss, Objective) else data.loss
+    for value in keras.tree.flatten((objective, data.metric, data.metric_goal)):
+        digest.update(_words_of(value).encode())
+
+
+def _words_of(value: Any) -> str:  # noqa: ANN401  a loss, a metric, or a weight of one
+    """What tells a loss or a metric from another one: its settings, and its source text where Python knows it."""
+    import keras
+
+    is_function = inspect.isroutine(value)
+    try:
+        settings = value.__name__ if is_function else keras.saving.serialize_keras_object(value)
+        words = json.dumps(settings, sort_keys=True, default=lambda part: type(part).__qualname__)
+    except (TypeError, ValueError, NotImplementedError):
+        words = type(value).__qualname__
+    try:
+        return words + inspect.getsource(value if is_function else type(value))
+    except (OSError, TypeError):
+        return words
 
 
 def _add_array(digest: Any, array: Any) -> None:  # noqa: ANN401

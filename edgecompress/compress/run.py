@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecompress.compress.checkpoints import Checkpoints, step_keys
 from edgecompress.compress.data import Data, fit_data
 from edgecompress.compress.footprint import Footprint, measure_bytes, measure_footprint
+from edgecompress.compress.load import check_keras_file
 from edgecompress.compress.passes import Note, apply_pass
 from edgecompress.compress.report import build_report, package_versions, step_entry
 from edgecompress.convert import Converter
-from edgecompress.errors import DataError
+from edgecompress.errors import DataError, ModelError
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe import DEFAULT_RECIPE, QuantizeSettings, Recipe, Settings
+from edgecompress.recipe.teacher import teacher_files
 
 if TYPE_CHECKING:
     from keras import Model
@@ -70,6 +73,7 @@ def compress(
     from edgecompress.compress.layers import require_float_layers
     from edgecompress.compress.training.surroundings import op_determinism
 
+    _require_teachers(recipe)
     require_float_layers(model, recipe.quantize.allow_float)
     fitted = _with_objective(fit_data(data or Data(), model), model)
     with op_determinism(recipe), nullcontext(converter) if converter else Converter() as running:
@@ -126,7 +130,9 @@ class _Run:
 
         set_seeds(self._recipe.seed + index)
         start = time.perf_counter()
-        with strategy_scope(self._recipe):
+        # Post-training quantization has no training that a strategy could share out, and adaptive rounding's own runs on one device.
+        calibrates = isinstance(settings, QuantizeSettings) and settings.method == "ptq"
+        with nullcontext() if calibrates else strategy_scope(self._recipe):
             self._current, note = apply_pass(self._current, settings, self._data, self._original, self._progress)
         if self._recipe.strategy != "single":
             # Variables that live on several devices stay behind.
@@ -170,6 +176,16 @@ class _Run:
 def _steps_of(recipe: Recipe) -> list[Settings]:
     steps: list[Settings] = list(recipe.step)
     return steps if isinstance(steps[-1], QuantizeSettings) else [*steps, recipe.quantize]
+
+
+def _require_teachers(recipe: Recipe) -> None:
+    """Refuse a missing teacher at once, not when the steps before it have trained."""
+    for number, step in enumerate(recipe.step, 1):
+        for name in teacher_files(step):
+            try:
+                check_keras_file(Path(name))
+            except ModelError as e:
+                raise ModelError(f"step {number} ({step.kind}): teacher {e.message}", hint=e.hint) from e
 
 
 def _with_objective(data: Data, model: Model) -> Data:

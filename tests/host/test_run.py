@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -110,13 +111,19 @@ def test_a_run_goes_on_where_it_was_interrupted(stage, finished, whole, model, d
 
 
 def test_another_recipe_or_model_does_not_resume(model, data, converter, tmp_path):
-    """Kept steps count only for the same model, data and settings; damaged ones do not count."""
+    """Kept steps count only for the same model, data, loss, metric and settings; damaged ones do not count."""
     kept = Checkpoints(tmp_path / "steps")
     one = Recipe(step=(PruneSettings(sparsity=0.5, epochs=0), QuantizeSettings()))
     assert compress(model, one, data, converter=converter, checkpoints=kept).resumed == 0
     assert compress(model, one, data, converter=converter, checkpoints=kept).resumed == 1
     other = Recipe(step=(PruneSettings(sparsity=0.6, epochs=0), QuantizeSettings()))
     assert compress(model, other, data, converter=converter, checkpoints=kept).resumed == 0
+    assert compress(model, one, data, converter=converter, checkpoints=kept).resumed == 0
+    judged = replace(data, metric=lambda labels, outputs: float((outputs.argmax(axis=1) == labels).mean()))
+    assert compress(model, one, judged, converter=converter, checkpoints=kept).resumed == 0
+    trained = replace(data, loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0))
+    assert compress(model, one, trained, converter=converter, checkpoints=kept).resumed == 0
+    assert compress(model, one, trained, converter=converter, checkpoints=kept).resumed == 1
     assert compress(model, one, data, converter=converter, checkpoints=kept).resumed == 0
     stored = tmp_path / "steps" / "0" / "model.keras"
     stored.write_bytes(stored.read_bytes()[:100])
@@ -218,6 +225,15 @@ def test_training_on_two_devices():
     assert len(sha256) == 64
     assert devices == "2"
     assert int(zeros) >= int(weights) / 2
+
+
+def test_adaptive_rounding_under_a_strategy(model, data, converter):
+    """Post-training quantization trains nothing of the model, so a strategy changes none of its bytes."""
+    steps = (QuantizeSettings(rounding="adaptive", rounding_steps=2),)
+    one, mirrored = (
+        compress(model, Recipe(step=steps, strategy=name), data, converter=converter).model_bytes for name in ("single", "mirrored")
+    )
+    assert one == mirrored
 
 
 DATA_FILE = """

@@ -129,6 +129,9 @@ def copy_model(model: keras.Model) -> keras.Model:
         bare = keras.Model(graph._inputs_struct, graph._outputs_struct, name=model.name) if hasattr(graph, "_inputs_struct") else model
         copy = keras.models.clone_model(bare)
         copy.set_weights(model.get_weights())
+        if bare is not model:
+            # A rebuilt model's outputs may have other names than the layers that make them now.
+            copy.output_names = list(graph.output_names)
     except (TypeError, ValueError, NotImplementedError, KeyError) as e:
         raise ModelError(
             f"model {model.name!r} cannot be copied: {_reason(e)}", hint="give its custom layers get_config() and from_config()"
