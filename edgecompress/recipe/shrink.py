@@ -33,6 +33,7 @@ class ShrinkSettings(SaliencySettings, Training):
         rounds: removals, each a part of the way; all but the last are followed by `round_epochs` of fine-tuning.
         saliency_samples: that a criterion, `refit` or the choice of blocks reads, at most.
         exclude: layers whose own channels stay.
+        seed: of saliency `random`.
     """
 
     kind: Annotated[Literal["shrink"], Field(alias="pass")] = "shrink"
@@ -50,6 +51,7 @@ class ShrinkSettings(SaliencySettings, Training):
     rounds: Count = 1
     round_epochs: Epochs = 1
     exclude: Names = ()
+    seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _check(self) -> ShrinkSettings:

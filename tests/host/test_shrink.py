@@ -114,6 +114,17 @@ def test_the_smallest_filters_go(data):
     np.testing.assert_array_equal(small.get_layer("b1").kernel, weights[..., [0, 2, 3, 4, 7, 8, 9, 10]])
 
 
+def test_random_channels_follow_the_seed(data):
+    """One seed removes the same channels again, another seed others."""
+    model = residual_model()
+    first, again, other = (
+        shrink(model, without_training(amount=0.5, saliency=Criterion.RANDOM, seed=seed), data)[0].get_layer("a1").kernel.numpy()
+        for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
 def test_costs_equal_the_built_network():
     """MACs and parameters for a choice of groups are those of the network that is then cut, grouped and separable ones too."""
     keras.utils.set_random_seed(0)

@@ -176,7 +176,15 @@ def _scores(
     if not scored:
         raise RecipeError("shrink: no channel of this model may go", hint="shorten `exclude`, or set scope to 'all'")
     values = score_channels(
-        model, list(scored), settings.saliency, data, samples=settings.saliency_samples, order=settings.order, progress=progress
+        model,
+        list(scored),
+        settings.saliency,
+        data,
+        samples=settings.saliency_samples,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        order=settings.order,
+        progress=progress,
     )
     return {scored[path]: value for path, value in values.items()}
 
