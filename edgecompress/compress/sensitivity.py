@@ -160,7 +160,7 @@ def cluster_columns(columns: Columns, count: float) -> Columns:
     """w on `count` whole numbers of int8 counts, found by k-means over the layer."""
     from edgecompress.compress.grid.codebook import cluster, on_levels
 
-    levels, scales = cluster(columns, int(count), scope="layer", start="linear", keep_zero=bool(np.any(columns == 0)))
+    levels, scales = cluster(columns, int(count), scope="layer", start="density", keep_zero=bool(np.any(columns == 0)))
     return on_levels(columns, levels, scales)
 
 
