@@ -13,6 +13,7 @@ from keras import layers
 
 from edgecompress.compress.data import Data
 from edgecompress.compress.prune.kernels import find_kernels
+from edgecompress.compress.saliency.by_gradient import channels_by_gradient, layers_by_gradient
 from edgecompress.compress.saliency.layer_inputs import grouped_matrix, patches_of, ungrouped_kernel
 from edgecompress.compress.saliency.score import score_channels, score_layers, score_weights
 from edgecompress.errors import DataError, RecipeError
@@ -75,6 +76,35 @@ def test_gradient_of_weights_by_hand():
     (score,) = score_weights(model, find_kernels(model), Criterion.GRADIENT, LINE_DATA, batch_size=1)
     roots = np.sqrt(np.square(GRADIENTS).sum(axis=0))
     assert score[:, 0] == pytest.approx(roots / roots.max())
+
+
+def test_gradient_of_neurons_and_layers_by_hand():
+    """Of a neuron the L2 norm of its weights' gradients over batches, of a layer the root mean square; divided by the largest of all."""
+    one, two = layers.Dense(2), layers.Dense(1)
+    one.build((None, 2))
+    two.build((None, 2))
+    batches = [
+        [np.array([[3.0, 0.0], [0.0, 1.0]]), np.array([[2.0], [0.0]])],
+        [np.array([[4.0, 0.0], [0.0, 0.0]]), np.array([[0.0], [1.0]])],
+    ]
+    neurons = channels_by_gradient(Criterion.GRADIENT, {"one": one, "two": two}, batches)
+    assert neurons["one"] == pytest.approx([1.0, 1 / 5])
+    assert neurons["two"] == pytest.approx([np.sqrt(5) / 5])
+    whole = layers_by_gradient(Criterion.GRADIENT, [np.zeros((1, 4)), np.zeros((1, 2))], batches)
+    assert np.ravel(whole) == pytest.approx([1.0, np.sqrt(5 / 2) / np.sqrt(26 / 4)])
+
+
+def test_statistics_of_layers_by_hand(model):
+    """Mean, variance and entropy of a layer are those of all its weights; of gamma and of the share of zeros it is the mean over units."""
+    stats = pytest.importorskip("scipy.stats")
+    kernel = model.get_layer("block").get_layer("conv").kernel.numpy().ravel().astype(np.float64)
+    found = {c: score_layers(model, ["block/conv"], c, DATA, batch_size=4)["block/conv"] for c in EXISTS_FOR if Unit.LAYER in EXISTS_FOR[c]}
+    assert found[Criterion.MEAN] == pytest.approx(abs(kernel.mean()), rel=1e-5)
+    assert found[Criterion.VARIANCE] == pytest.approx(kernel.var(), rel=1e-5)
+    assert found[Criterion.WEIGHT_ENTROPY] == pytest.approx(stats.entropy(np.histogram(kernel, 16)[0], base=2), abs=0.05)
+    for criterion in (Criterion.BN_SCALE, Criterion.ACTIVATION_ZEROS, Criterion.ACTIVATION_ENTROPY):
+        units = score_channels(model, ["block/conv"], criterion, DATA, batch_size=4)["block/conv"]
+        assert found[criterion] == pytest.approx(units.mean())
 
 
 def test_taylor_by_hand():
