@@ -68,6 +68,13 @@ class Recipe(StepSettings):
         conflict = first_conflict([step.kind for step in self.step])
         if conflict:
             raise ValueError(conflict)
+        patterned = next((place for place, step in enumerate(self.step, 1) if _has_pattern(step)), len(self.step))
+        for place, step in enumerate(self.step[patterned:], patterned + 1):
+            if _moves_channels(step):
+                raise ValueError(
+                    f"step {place} ({step.kind}) cannot follow step {patterned} (prune with a pattern): "
+                    "channels that go shift the groups of those that stay; prune after it"
+                )
         return self
 
     @property
@@ -75,6 +82,21 @@ class Recipe(StepSettings):
         """The closing quantize step; post-training int8 when the recipe names none."""
         last = self.step[-1]
         return last if isinstance(last, QuantizeSettings) else QuantizeSettings()
+
+
+def _has_pattern(step: Settings) -> bool:
+    return isinstance(step, PruneSettings) and step.weight_pattern is not None
+
+
+def _moves_channels(step: Settings) -> bool:
+    """Whether a step takes channels out, so that the others move up."""
+    match step:
+        case ShrinkSettings():
+            return step.remove == "channels"
+        case RegularizeSettings():
+            return step.method in ("group_lasso", "l0")
+        case _:
+            return isinstance(step, TransformerSettings)
 
 
 BUILT_IN = ("small", "fast", "tiny")

@@ -2,7 +2,7 @@
 
 | earlier                  | what it leaves                      | what would undo it                                                     |
 |--------------------------|-------------------------------------|------------------------------------------------------------------------|
-| prune                    | zeros                               | lowrank, replace (of convolutions): other kernels take their place     |
+| prune                    | zeros                               | lowrank, replace: other kernels take their place                       |
 | cluster, bits            | folded weights on a codebook        | whatever makes other layers or weights, and a second codebook          |
 | anything                 | a smaller model                     | student: a fresh net takes its place                                   |
 | fuse                     | two models in one                   | whatever changes one of them                                           |

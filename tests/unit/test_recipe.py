@@ -92,6 +92,16 @@ def test_a_wrong_recipe_is_one_sentence(text, words):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("later", ['"shrink"\nmacs = 0.5', '"regularize"\nmethod = "l0"', '"transformer"\nheads = 0.5'])
+def test_channels_do_not_go_behind_a_pattern(later):
+    """A removed input channel would move its neighbours into other groups of a pattern; without a pattern, or for blocks, all is well."""
+    recipe = '[[step]]\npass = "prune"\n{}\n[[step]]\npass = {}'
+    with pytest.raises(RecipeError, match=r"step 2 \(.*\) cannot follow step 1 \(prune with a pattern\)"):
+        parse_recipe(recipe.format('pattern = "2:4"', later), "r")
+    assert len(parse_recipe(recipe.format("sparsity = 0.5", later), "r").step) == 2
+    assert len(parse_recipe(recipe.format('pattern = "2:4"', '"shrink"\nremove = "blocks"\namount = 0.5'), "r").step) == 2
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["missing", "not UTF-8"])
 def test_a_file_that_is_no_text_is_a_recipe_error(tmp_path, content):
     """A recipe that cannot be read is said so, with its path."""
