@@ -34,7 +34,8 @@ def require_layers(paths: Sequence[str], names: Sequence[str], setting: str) -> 
     for name in names:
         if not any(is_inside(path, name) for path in paths):
             near = get_close_matches(name, paths, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"its layers: {', '.join(paths[:_SHOWN])}"
+            more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+            hint = f"did you mean {near[0]!r}?" if near else f"its layers: {', '.join(paths[:_SHOWN])}{more}"
             raise RecipeError(f"{setting} names the layer {name!r}, which the model lacks", hint=hint)
 
 

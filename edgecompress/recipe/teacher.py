@@ -21,6 +21,12 @@ ORIGINAL = "original"
 """As a teacher: the model that the recipe began with."""
 
 
+def teacher_files(step: BaseModel) -> tuple[str, ...]:
+    """The .keras files that a step's settings name as teachers, of its own or in its `distill` table."""
+    named = (*getattr(getattr(step, "distill", None), "teachers", ()), *getattr(step, "teachers", ()))
+    return tuple(name for name in named if name != ORIGINAL)
+
+
 class FeaturePair(BaseModel):
     """Two layers whose outputs shall agree: mean of (r(student) - teacher)^2 (Romero et al. 2015, equation 3).
 

@@ -21,11 +21,13 @@ from edgecompress.compress.distill.targets import Kind, TeacherLoss, output_kind
 from edgecompress.compress.evaluate import evaluate_tflite
 from edgecompress.compress.fusion import fuse, fuse_models
 from edgecompress.compress.int8.aware import observe_ranges, quantization_aware
+from edgecompress.compress.run import compress
 from edgecompress.compress.training.train import fit
 from edgecompress.convert import Converter, Mode
 from edgecompress.errors import ModelError, RecipeError
 from edgecompress.keras_graph.prepare import prepare
 from edgecompress.progress import silent
+from edgecompress.recipe import PruneSettings, Recipe, ShrinkSettings
 from edgecompress.recipe.base import Training
 from edgecompress.recipe.distill import DistillSettings, FuseSettings
 from edgecompress.recipe.teacher import DistillLoss, FeaturePair
@@ -268,6 +270,17 @@ def test_what_does_not_fit_is_refused(data):
         DistillLoss(shares=(1.0, 1.0))
     with pytest.raises(ValidationError, match="counted from 0"):
         DistillLoss(features=(FeaturePair(student="a", teacher="b", of=1),))
+
+
+@pytest.mark.parametrize(
+    "step", [FuseSettings(teacher="none/big.keras"), PruneSettings(sparsity=0.5, distill=DistillLoss(teacher="none/big.keras"))]
+)
+def test_a_missing_teacher_is_known_before_any_step(step):
+    """A file that the last step would read is missed before the first one trains."""
+    stages = []
+    with pytest.raises(ModelError, match=r"step 2 .*none/big.keras: cannot be read"):
+        compress(dense_model(4), Recipe(step=(ShrinkSettings(amount=0.5), step)), progress=lambda stage, *_: stages.append(stage))
+    assert not stages
 
 
 def test_fused_outputs_are_the_weighted_mean():

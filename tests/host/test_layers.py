@@ -40,6 +40,13 @@ def test_an_unknown_layer_is_named_with_the_nearest(model):
         require_layers([path for path, _ in walk_layers(model)], ["nothing_like_it"], "prune: exclude")
 
 
+def test_layers_that_are_not_shown_are_counted():
+    """A hint that lists a long model's layers says how many it leaves out."""
+    with pytest.raises(RecipeError) as e:
+        require_layers([f"conv{number}" for number in range(20)], ["q"], "prune: exclude")
+    assert e.value.hint.endswith("conv7 and 12 more")
+
+
 def test_what_an_engine_lacks_is_known_after_compress():
     """A model that no engine can take says so, by engine and op; one that both can take says nothing."""
     assert _lacking(tiny_classifier()) == {}

@@ -91,7 +91,7 @@ def find_objective(model: Model, data: Data) -> Objective:
     if len(model.outputs) != 1 or not isinstance(labels, np.ndarray):
         raise DataError(
             f"model {model.name!r} has {len(model.outputs)} outputs and was saved without a loss",
-            hint="compile it with a loss, then save it again",
+            hint="return loss=[...], one for each output, from the data function; or compile the model with its losses and save it again",
         )
     task = find_task(labels, tuple(model.outputs[0].shape[1:]))
     return Objective(_loss(task, from_logits=not gives_probabilities(model)), None, f"inferred from the labels: {task.value}")
