@@ -65,7 +65,7 @@ class Recipe(StepSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        conflict = first_conflict([step.kind for step in self.step])
+        conflict = first_conflict([_name(step) for step in self.step])
         if conflict:
             raise ValueError(conflict)
         patterned = next((place for place, step in enumerate(self.step, 1) if _has_pattern(step)), len(self.step))
@@ -119,6 +119,11 @@ def read_recipe(path: Path) -> Recipe:
     except (OSError, UnicodeDecodeError) as e:
         raise RecipeError(f"{path}: cannot be read: {reason(e)}", hint="give the path of a recipe in TOML") from e
     return parse_recipe(text, str(path))
+
+
+def _name(step: Settings) -> str:
+    """The pass, as the table of orders knows it: new activations alone leave every weight where it is."""
+    return "replace activations" if isinstance(step, ReplaceSettings) and step.convolution is None else step.kind
 
 
 def find_recipe(name: Path | str) -> Recipe:

@@ -132,6 +132,8 @@ class PruneSettings(Training, SaliencySettings):
         return self
 
     def _check_goal(self) -> None:
+        if self.sparsity is None and self.scope == "layer":
+            raise ValueError("scope ranks weights for a sparsity; a threshold and an N:M pattern hold in every layer anyway")
         is_group = isinstance(self.weight_pattern, GroupPattern)
         given = [self.sparsity is not None, self.threshold is not None, is_group]
         if sum(given) != 1:

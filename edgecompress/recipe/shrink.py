@@ -12,6 +12,10 @@ from edgecompress.recipe.saliency import SaliencySettings, Unit, missing_criteri
 _LeftShare = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
+_OF_CHANNELS = ("saliency", "order", "normalize", "ranking", "scope", "refit")
+"""Settings that mean nothing when whole blocks are removed."""
+
+
 class ShrinkSettings(SaliencySettings, Training):
     """Channels or whole residual blocks removed, then fine-tuned.
 
@@ -60,6 +64,10 @@ class ShrinkSettings(SaliencySettings, Training):
         problem = missing_criterion(self.saliency, Unit.CHANNEL)
         if problem:
             raise ValueError(problem)
+        if self.remove == "blocks":
+            changed = [name for name in _OF_CHANNELS if getattr(self, name) != type(self).model_fields[name].default]
+            if changed:
+                raise ValueError(f"{changed[0]} ranks channels; blocks go by how much their branch adds to its shortcut")
         return self
 
     @property

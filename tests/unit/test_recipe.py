@@ -63,6 +63,9 @@ def test_a_recipe_without_quantize_ends_in_post_training_int8():
         ("[[step]]\nsparsity = 0.5", "pass"),
         ('[[step]]\npass = "shrink"', "shrink"),
         ('[[step]]\npass = "prune"', "sparsity"),
+        ('[[step]]\npass = "prune"\npattern = "2:4"\nscope = "layer"', "scope ranks weights for a sparsity"),
+        ('[[step]]\npass = "shrink"\nmacs = 0.5\nremove = "blocks"\nranking = "global"', "ranking ranks channels"),
+        ('[[step]]\npass = "prune"\nsparsity = 0.5\n[[step]]\npass = "replace"\nconvolution = "separable"', "cannot follow"),
         ('[[step]]\npass = "prune"\nsparsity = 1.5', "sparsity"),
         ('[[step]]\npass = "prune"\nsparsity = 1.0', "sparsity"),
         ('[[step]]\npass = "prune"\nsparsity = -0.1', "sparsity"),
@@ -119,6 +122,12 @@ def test_built_in_recipes_are_found_by_name(name, tmp_path, monkeypatch):
     assert find_recipe(name).quantize.method == "qat"
     (tmp_path / name).write_text('[[step]]\npass = "quantize"\n')
     assert find_recipe(name) == Recipe(step=(QuantizeSettings(),))
+
+
+def test_new_activations_may_follow_pruning():
+    """Exchanging activations alone leaves the pruned weights where they are."""
+    text = '[[step]]\npass = "prune"\nsparsity = 0.5\n[[step]]\npass = "replace"\nactivations = { silu = "relu" }\n'
+    assert len(parse_recipe(text, "r").step) == 2
 
 
 def test_a_list_inside_a_step_is_read():
