@@ -48,6 +48,11 @@ Settings = Annotated[
 """The settings of one step; its pass tells which."""
 
 
+def _name(step: Settings) -> str:
+    """The pass, as the table of orders knows it: new activations alone leave every weight where it is."""
+    return "replace activations" if isinstance(step, ReplaceSettings) and step.convolution is None else step.kind
+
+
 class Recipe(StepSettings):
     """Ordered steps; the last one is `quantize`, and there is only one of it.
 
@@ -119,11 +124,6 @@ def read_recipe(path: Path) -> Recipe:
     except (OSError, UnicodeDecodeError) as e:
         raise RecipeError(f"{path}: cannot be read: {reason(e)}", hint="give the path of a recipe in TOML") from e
     return parse_recipe(text, str(path))
-
-
-def _name(step: Settings) -> str:
-    """The pass, as the table of orders knows it: new activations alone leave every weight where it is."""
-    return "replace activations" if isinstance(step, ReplaceSettings) and step.convolution is None else step.kind
 
 
 def find_recipe(name: Path | str) -> Recipe:
