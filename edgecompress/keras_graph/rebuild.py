@@ -1,5 +1,6 @@
 """Turn a `Network` back into a Keras functional model."""
 
+import copy
 from typing import Any
 
 import keras
@@ -32,7 +33,7 @@ def build_model(network: Network) -> Any:  # noqa: ANN401 - keras.Model has no t
 
 def _instance(operator: Operator) -> Any:  # noqa: ANN401
     if operator.config is None:
-        return operator.function
+        return _renamed(operator)
     try:
         return operator.kind.from_config(operator.config)  # type: ignore[attr-defined]
     except (TypeError, ValueError, AttributeError) as error:
@@ -42,6 +43,17 @@ def _instance(operator: Operator) -> Any:  # noqa: ANN401
             f"{operator.describe()}: cannot be made again from its config: {str(error).splitlines()[0]}",
             hint="let get_config() return exactly what __init__ takes",
         ) from error
+
+
+def _renamed(operator: Operator) -> Any:  # noqa: ANN401
+    """The operation `operator` stands for, under the operator's name: a layer of another nested model may have the operation's own."""
+    operation = operator.function
+    if not isinstance(operation, keras.Operation) or operation.name == operator.name:
+        return operation
+    twin = copy.copy(operation)
+    twin.name = operator.name
+    twin._inbound_nodes, twin._outbound_nodes = [], []
+    return twin
 
 
 def _invoke(call: Call, instance: Any, tensors: dict[Value, Any]) -> list[Any]:  # noqa: ANN401

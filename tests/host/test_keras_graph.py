@@ -166,6 +166,17 @@ def test_nested_models_are_opened_and_names_stay_unique():
     assert difference(model, prepared) < TOLERANCE
 
 
+def test_operations_of_one_name_stay_apart():
+    """A layer called `add` in one nested model and the operation `add` of `x + x` in another keep their outputs in one graph."""
+    keras.backend.clear_session()
+    left, right, source = keras.Input((6,)), keras.Input((6,)), keras.Input((6,))
+    doubled = layers.Dense(6, name="plain")(left) + left
+    named = layers.Add(name=doubled._keras_history.operation.name)([layers.Dense(6, name="other")(right), right])
+    members = [keras.Model(right, named, name="second"), keras.Model(left, doubled, name="first")]
+    model = shake(keras.Model(source, layers.Concatenate()([member(source) for member in members])))
+    assert difference(model, prepare(model)) < TOLERANCE
+
+
 def test_model_called_twice_shares_its_weights():
     """A siamese network stays siamese: each of its layers appears once, called twice."""
     tower = keras.Sequential([keras.Input((6,)), layers.Dense(5, name="tower"), layers.BatchNormalization()])
