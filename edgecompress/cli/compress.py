@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecompress.cli.options import read_name
-from edgecompress.cli.tables import Column
 
 if TYPE_CHECKING:
     from edgecompress.pipeline import CompressSummary, StepSummary
@@ -32,7 +31,7 @@ def command(model: Path, recipe: str | None, data: str, output: Path, allow_floa
     again. The data function runs with your rights. The model file is read without running code from it.
     """
     from edgecompress.cli.console import ProgressDisplay, stdout_console
-    from edgecompress.cli.tables import print_pairs, print_table
+    from edgecompress.cli.tables import Column, print_pairs, print_table
     from edgecompress.pipeline import compress
     from edgecompress.pipeline.compress import STEPS
 
@@ -45,23 +44,15 @@ def command(model: Path, recipe: str | None, data: str, output: Path, allow_floa
         raise
     console = stdout_console()
     if len(summary.steps) > _FEWEST_STEPS:
-        print_table(console, _COLUMNS, [_row(step, summary.metric) for step in summary.steps])
+        columns = [Column(name, number=index > 0) for index, name in enumerate(_HEADINGS)]
+        print_table(console, columns, [_row(step, summary.metric) for step in summary.steps])
         console.print()
     print_pairs(console, _facts(summary))
 
 
 # A table of the model that came in and one step says no more than the pairs below it.
 _FEWEST_STEPS = 2
-_COLUMNS = (
-    Column("step"),
-    Column("parameters", number=True),
-    Column("MACs", number=True),
-    Column("zeros", number=True),
-    Column(".tflite", number=True),
-    Column("gzip", number=True),
-    Column("score", number=True),
-    Column("seconds", number=True),
-)
+_HEADINGS = ("step", "parameters", "MACs", "zeros", ".tflite", "gzip", "score", "seconds")
 
 
 def _row(step: StepSummary, metric: str | None) -> list[str]:
