@@ -258,6 +258,11 @@ def _as_inputs(value: object, where: str) -> Inputs:
 
 
 def _as_labels(value: object, where: str) -> Labels:
+    if isinstance(value, Mapping):
+        raise DataError(
+            f"{where}: expected an array, or a tuple of arrays for several outputs; came a dict of {', '.join(map(str, value))}",
+            hint="give the labels as a tuple in the order of the model's outputs",
+        )
     if isinstance(value, tuple):
         parts = tuple(_as_array(array, f"{where}[{i}]") for i, array in enumerate(value))
         _check_lengths(parts, where)

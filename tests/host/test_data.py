@@ -193,6 +193,7 @@ def test_a_missing_function_lists_those_there_are(tmp_path):
         ("return {'train': (np.zeros((3, 2)), np.zeros(4))}", "3 inputs but 4 labels"),
         ("return {'train': (np.zeros((0, 2)), np.zeros(0))}", "train x: is empty"),
         ("return {'calibration': np.array([[1.0, 2.0], [3.0, np.nan]])}", "NaN or infinite values, first in sample 1"),
+        ("return {'train': (np.zeros((3, 2)), {'a': np.zeros(3)})}", "train y: expected an array, or a tuple .* a dict of a"),
         ("return {'calibration': np.array(['a'])}", "expected numbers"),
         ("return {'calibration': [[1, 2], [3]]}", "is no array"),
         ("return {'train': ((np.zeros((3, 2)), np.zeros((2, 2))), np.zeros(3))}", "2 and 3 samples"),

@@ -18,7 +18,9 @@ from keras import layers
 from edgecompress.compress.data import Data
 from edgecompress.compress.stream import Stream
 from edgecompress.compress.training.keep_zeros import zero_masks
+from edgecompress.compress.training.objective import find_objective
 from edgecompress.compress.training.train import fit
+from edgecompress.errors import DataError
 from edgecompress.progress import silent
 from edgecompress.recipe import DistillLoss, Training
 
@@ -86,6 +88,15 @@ def test_the_model_keeps_its_loss_for_the_steps_after(data):
     model.compile(loss=loss)
     assert train(model, data, epochs=1).objective == "the model's own loss"
     assert model.loss is loss
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", keras.losses.SparseCategoricalCrossentropy(from_logits=True)])
+def test_class_numbers_that_a_model_lacks_are_named(loss):
+    """A model that was saved with its loss says which classes it tells apart, as one without a loss does."""
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(3)])
+    model.compile(loss=loss)
+    with pytest.raises(DataError, match="labels run from 3 to 5; the model tells 3 classes apart"):
+        find_objective(model, Data(train=(np.zeros((3, 5), np.float32), np.array([3, 4, 5]))))
 
 
 def test_loss_terms_are_added(data):

@@ -87,6 +87,7 @@ def find_objective(model: Model, data: Data) -> Objective:
         return Objective(data.loss, None, "the data function's loss")
     labels = data.example_labels
     if model.compiled and getattr(model, "loss", None):
+        _check_class_numbers(model, labels)
         return Objective(model.loss, _loss_weights(model), "the model's own loss")
     if len(model.outputs) != 1 or not isinstance(labels, np.ndarray):
         raise DataError(
@@ -114,6 +115,19 @@ def _ends_in_probabilities(tensor: KerasTensor) -> bool:
     if isinstance(operation, layers.Softmax) or operation.__class__.__name__ in ("Softmax", "Sigmoid"):
         return True
     return getattr(operation, "activation", None) in (keras.activations.softmax, keras.activations.sigmoid)
+
+
+def _check_class_numbers(model: Model, labels: Any) -> None:  # noqa: ANN401  labels of any structure
+    """Class numbers that the model has no output for: TensorFlow only says that an index is out of range."""
+    import keras
+
+    loss = keras.losses.get(model.loss) if isinstance(model.loss, str) else model.loss
+    counts = isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or loss is keras.losses.sparse_categorical_crossentropy
+    if not counts or getattr(loss, "ignore_class", None) is not None or not isinstance(labels, np.ndarray) or len(model.outputs) != 1:
+        return
+    outputs = tuple(model.outputs[0].shape[1:])
+    if labels.min() < 0 or labels.max() >= outputs[-1]:
+        find_task(labels, outputs)
 
 
 def _loss(task: Task, *, from_logits: bool) -> Any:  # noqa: ANN401  Keras ships without types
