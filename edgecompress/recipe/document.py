@@ -122,7 +122,8 @@ def read_recipe(path: Path) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise RecipeError(f"{path}: cannot be read: {reason(e)}", hint="give the path of a recipe in TOML") from e
+        hint = f"give the path of a recipe in TOML, or a built-in one: {', '.join(BUILT_IN)}"
+        raise RecipeError(f"{path}: cannot be read: {reason(e)}", hint=hint) from e
     return parse_recipe(text, str(path))
 
 

@@ -111,8 +111,9 @@ def test_a_file_that_is_no_text_is_a_recipe_error(tmp_path, content):
     path = tmp_path / "r.toml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(RecipeError, match="cannot be read"):
+    with pytest.raises(RecipeError, match="cannot be read") as caught:
         read_recipe(path)
+    assert "small, fast, tiny" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
