@@ -39,5 +39,11 @@ def command(model: Path, data: str, output: Path, techniques: tuple[Technique, .
     columns = [Column(name, number=index > 0) for index, name in enumerate(sensitivity_columns(report))]
     print_table(console, columns, sensitivity_rows(report))
     console.print()
-    baseline = f"{report.baseline:.4f} on {report.samples} validation samples"
-    print_pairs(console, [(report.metric, baseline), ("numbers", str(summary.numbers)), ("picture", str(summary.picture))])
+    shown = "percentage points of accuracy lost" if report.metric == "accuracy" else f"{report.metric} by which it is worse"
+    facts = [
+        (report.metric, f"{report.baseline:.4f} on {report.samples} validation samples, before"),
+        ("columns", f"{shown} when this layer alone is compressed; + is worse"),
+        ("numbers", str(summary.numbers)),
+        ("picture", str(summary.picture)),
+    ]
+    print_pairs(console, facts)

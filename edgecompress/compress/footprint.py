@@ -78,6 +78,8 @@ def measure_bytes(tflite: bytes, model: Model, data: Data, *, mode: str) -> Foot
         score = score_tflite(tflite, data, probabilities=gives_probabilities(model))
     except (ModelError, DataError) as e:
         remark = e.message
+    if score is None and not remark and data.validation is not None:
+        remark = "the validation labels allow no score: give a metric of your own"
     return Footprint(
         mode=mode,
         parameters=graph.parameters,

@@ -146,6 +146,8 @@ def parse_recipe(text: str, where: str) -> Recipe:
         facts = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
         raise RecipeError(f"{where}: is not TOML: {e}", hint=hint) from e
+    if "step" not in facts and "steps" in facts:
+        raise RecipeError(f"{where}: steps: there is no such setting; a step is a table [[step]]", hint=hint)
     if isinstance(facts.get("step"), list):
         # TOML arrays are lists; the frozen settings hold tuples, and strict validation tells them apart.
         facts["step"] = _with_tuples(facts["step"])

@@ -156,6 +156,14 @@ def test_the_users_loss_and_metric(data, model, converter):
         score_model(model, Data(validation=data.validation, metric=lacking))
 
 
+def test_a_score_that_cannot_be_is_said(model, data, converter):
+    """Labels that allow no score leave a remark where the score would stand."""
+    odd = Data(validation=(data.validation[0], np.zeros((32, 7))), calibration=data.calibration)
+    after = compress(model, data=odd, converter=converter).report["steps"][-1]["after"]
+    assert after["tflite"] is None
+    assert "allow no score" in after["remark"]
+
+
 def lacking(labels, outputs):
     return labels["nothing"]
 

@@ -26,6 +26,7 @@ from edgecompress.recipe import parse_recipe
         ('[[step]]\npass = "shrink"', "r.toml: step 1 (shrink): shrink takes one of amount, macs and parameters"),
         ('step = "a"', "r.toml: step: should be a list; 'a' came"),
         ("", "r.toml: step: field required"),
+        ('[[steps]]\npass = "prune"', "r.toml: steps: there is no such setting; a step is a table [[step]]"),
         ('[[step]]\npass = "quantize"\n[[step]]\npass = "quantize"', "r.toml: quantize must be the last step, and there can be only one"),
     ],
 )
