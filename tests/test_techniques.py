@@ -223,14 +223,15 @@ def test_a_tone_lights_its_band():
 
 
 def test_clips_lie_within_their_second():
-    """The noise has the mean power of the clip, and a clip that is too long is cut."""
+    """The noise has the mean power of the clip, loud and quiet clips come out alike, and a clip that is too long is cut."""
     from technique_jobs.speech import place
 
     clip = np.full(2000, 8192, np.int16)
     second = place(clip, np.random.default_rng(0))
     assert second.shape == (8000,)
-    # Signal power 1/16 over a quarter of the second, noise power 1/16 over all of it.
-    assert np.mean(second**2) == pytest.approx((1 / 16) * 1.25, rel=0.1)
+    # Signal power 0.06^2 over a quarter of the second, noise power 0.06^2 over all of it.
+    assert np.mean(second**2) == pytest.approx(0.06**2 * 1.25, rel=0.1)
+    assert place(clip // 8, np.random.default_rng(0)) == pytest.approx(second)
     assert len(place(np.ones(9000, np.int16), np.random.default_rng(0))) == 8000
 
 

@@ -1,6 +1,7 @@
 """Spoken digits as 49x10 log-mel images, and a DS-CNN of MLPerf Tiny's shape for them.
 
-A clip (8 kHz) is placed at random in one second and white noise of the clip's own power is added (0 dB). Frames of 40 ms every 20 ms make
+A clip (8 kHz) is brought to one mean power and placed at random in one second, and white noise of that power is added (0 dB). Frames of
+40 ms every 20 ms make
 49 rows; each row is log(1e-6 + energy) in 10 bands of the mel scale, mel(f) = 2595 log10(1 + f / 700), triangles from 20 Hz to 4 kHz.
 All values are shifted and scaled by two constants of the training part, so that they have mean 0 and variance 1 there.
 """
@@ -29,6 +30,8 @@ _LOWEST_HZ = 20.0
 _NOISE_SEED = 0
 _FLOOR = 1e-6
 _FULL_SCALE = 32_768.0
+# Root mean square that every clip is brought to: about that of the louder speakers. One of the five is five times quieter than the rest.
+_LOUDNESS = 0.06
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +79,13 @@ def without_speaker(speech: Speech) -> Splits:
 
 
 def place(clip: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.float64]:
-    """One second with the clip somewhere in it, under white noise of the clip's mean power; a longer clip is cut at its end."""
+    """One second with the clip somewhere in it, under white noise of the clip's mean power; a longer clip is cut at its end.
+
+    Every clip is brought to the same mean power: the speakers' recordings differ by as much as the words do.
+    """
     second = np.zeros(_RATE)
     heard = clip[:_RATE] / _FULL_SCALE
+    heard = heard * _LOUDNESS / max(float(np.sqrt(np.mean(heard**2))), _FULL_SCALE**-1)
     begin = int(rng.integers(0, _RATE - len(heard) + 1))
     second[begin : begin + len(heard)] = heard
     return second + rng.normal(0.0, np.sqrt(np.mean(heard**2)), _RATE)
