@@ -1,8 +1,8 @@
 """Spoken digits as 49x10 log-mel images, and a DS-CNN of MLPerf Tiny's shape for them.
 
 A clip (8 kHz) is brought to one mean power and placed at random in one second, and white noise of that power is added (0 dB). Frames of
-40 ms every 20 ms make 49 rows; each row is log(1e-6 + energy) in 10 bands of the mel scale, mel(f) = 2595 log10(1 + f / 700), triangles from
-20 Hz to 4 kHz. All values are shifted and scaled by two constants of the training part, so that they have mean 0 and variance 1 there.
+40 ms every 20 ms make 49 rows; each row is log(1e-6 + energy) in 10 bands of the mel scale, mel(f) = 2595 log10(1 + f / 700), triangles
+from 20 Hz to 4 kHz. All values are shifted and scaled by two constants of the training part, so that they have mean 0 and variance 1 there.
 """
 
 from __future__ import annotations
