@@ -514,3 +514,35 @@ def test_concatenation_of_trained_16_bit_ranges_is_named():
     model = keras.Model(source, layers.Concatenate(name="join")([conv(source), conv(source)]))
     with pytest.raises(UnsupportedOpError, match="join"):
         quantization_aware(model, grid=Grid(activation_bits=16))
+
+
+INT8_LAYERS = [
+    ((9, 3), layers.Conv1D(4, 3)),
+    ((9, 3), layers.Conv1D(4, 3, padding="causal", dilation_rate=2)),
+    ((9, 4), layers.Conv1D(4, 3, groups=2, strides=2)),
+    ((9, 3), layers.DepthwiseConv1D(3)),
+    ((9, 3), layers.Conv1DTranspose(4, 3, strides=2)),
+    ((7, 6, 3), layers.Conv2D(4, 3)),
+    ((7, 6, 4), layers.Conv2D(4, 3, groups=2)),
+    ((7, 6, 3), layers.DepthwiseConv2D(3)),
+    ((7, 6, 3), layers.Conv2DTranspose(4, 3, strides=2)),
+    ((5,), layers.Dense(4)),
+]
+
+
+@pytest.mark.parametrize(("shape", "layer"), INT8_LAYERS, ids=lambda value: value.name if isinstance(value, keras.Layer) else "")
+def test_every_kind_of_layer_computes_on_its_int8_kernel(shape, layer):
+    """A quantization-aware layer gives what a plain layer gives whose kernel is the rounded one, and not what the float kernel gives."""
+    from edgecompress.compress.int8.fake_quant import INT8_KINDS
+
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(0, 1, (2, *shape)).astype(np.float32)
+    plain = type(layer).from_config(layer.get_config())
+    expected = np.asarray(plain(x))
+    rounded = INT8_KINDS[type(layer)].from_config(layer.get_config())
+    rounded.build((None, *shape))
+    rounded.set_weights(plain.get_weights())
+    plain.set_weights([np.asarray(rounded.int8_kernel), *plain.get_weights()[1:]])
+    outputs = np.asarray(rounded(x))
+    assert outputs == pytest.approx(np.asarray(plain(x)), abs=1e-5)
+    assert np.abs(outputs - expected).max() > 1e-4

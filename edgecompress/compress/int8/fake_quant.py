@@ -259,8 +259,18 @@ class _Int8Kernel:
 class Int8Conv1D(_Int8Kernel, keras.layers.Conv1D):  # type: ignore[misc]
     """Conv1D on an int8 kernel."""
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:  # noqa: ANN401
-        return super().convolution_op(inputs, self.int8_kernel)
+    def call(self, inputs: Any) -> Any:  # noqa: ANN401
+        # Keras' own call does not go through convolution_op: it pads causally first.
+        causal = self.padding == "causal"
+        outputs = keras.ops.conv(
+            keras.ops.pad(inputs, self._compute_causal_padding()) if causal else inputs,
+            self.int8_kernel,
+            strides=list(self.strides),
+            padding="valid" if causal else self.padding,
+            dilation_rate=self.dilation_rate,
+            data_format="channels_last",
+        )
+        return self._finish(outputs)
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
