@@ -16,6 +16,7 @@ class Engine(Enum):
     AOT = "aot"
     TFLM = "tflm"
     LITERT = "litert"
+    TFLITE_RUNTIME = "tflite-runtime"
 
 
 @dataclass(frozen=True)

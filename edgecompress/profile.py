@@ -15,11 +15,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edgecompress.conditions import Conditions, Validity
 from edgecompress.errors import ModelError
 from edgecompress.files import write_text
 from edgecompress.validation import first_problem
 
 SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TimedOp:
+    """One op as a runtime of its own names it: its name, its kind, and its share of one inference in the measurement's unit."""
+
+    name: str
+    kind: str
+    latency: float
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,10 @@ class Measurement:
         cycles: of one run, where a real cycle counter was read.
         clock_hz: where the device reported it.
         environment: what the device says of itself.
+        named_ops: instead of `ops`, from a runtime that names its ops itself.
+        peak_rss_bytes: the process's largest resident memory (VmHWM); None when unknown.
+        model_ram_bytes: what loading and running the model added to the process's memory; None when unknown.
+        conditions: what was seen around the timed runs; None where nothing disturbs them (an emulator).
     """
 
     unit: Literal["instructions", "us"]
@@ -46,6 +60,10 @@ class Measurement:
     cycles: int | None = None
     clock_hz: int | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    named_ops: tuple[TimedOp, ...] = ()
+    peak_rss_bytes: int | None = None
+    model_ram_bytes: int | None = None
+    conditions: Conditions | None = None
 
 
 class _Document(BaseModel):
@@ -85,6 +103,8 @@ class Memory(_Document):
     arena_bytes: Count | None = None
     static_ram_bytes: Count | None = None
     stack_bytes: Count | None = None
+    peak_rss_bytes: Count | None = None
+    model_ram_bytes: Count | None = None
 
 
 class ProfiledOp(_Document):
@@ -134,7 +154,7 @@ class Profile(_Document):
     schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
     target: str
     model: ProfiledModel
-    engine: Literal["aot", "tflm", "litert"] | None
+    engine: Literal["aot", "tflm", "litert", "tflite-runtime"] | None
     toolchain: str | None
     latency: Latency
     memory: Memory
@@ -150,6 +170,8 @@ class Profile(_Document):
     limits: Limits | None = None
     plan: tuple[PlanEntry, ...] | None = None
     tags: tuple[str, ...] | None = None
+    conditions: Conditions | None = None
+    validity: Validity | None = None
 
 
 def nearest_rank(samples: Sequence[float], percent: float) -> float:

@@ -24,6 +24,7 @@ FLOOR_OF = {
     "artifact": 1,
     "recipe": 1,
     "profile": 1,
+    "conditions": 1,
     "numerics": 1,
     "keras_graph": 2,
     "compress": 2,
