@@ -84,13 +84,15 @@ class QemuLink(_Facts):
     """A QEMU machine started by us, reached through its UART.
 
     `counter_hz` is the rate of the counter that the board's cycle counter reads, and `icount_shift` QEMU's -icount: one instruction
-    takes 2**icount_shift nanoseconds, so instructions = ticks * 1e9 / counter_hz / 2**icount_shift.
+    takes 2**icount_shift nanoseconds, so instructions = ticks * 1e9 / counter_hz / 2**icount_shift. `reported_hz` is what the firmware
+    takes that rate for, where QEMU's differs: its machines lack the clock controller that a board asks. Equal to counter_hz when None.
     """
 
     kind: Literal["qemu"]
     machine: str
     icount_shift: Annotated[int, Field(ge=0, le=10)]
     counter_hz: Annotated[int, Field(gt=0)]
+    reported_hz: Annotated[int, Field(gt=0)] | None = None
 
 
 class SerialLink(_Facts):
@@ -106,12 +108,17 @@ class Clock(_Facts):
     hz: Annotated[int, Field(gt=0)] | None = None
 
 
+Setting = Annotated[int, Field(ge=0, lt=2**32)] | Annotated[str, Field(pattern=r"^[A-Z]$")]
+"""What a board's C asks of a target: a number, or the letter of a GPIO port."""
+
+
 class Target(_Facts):
     """One device.
 
     Attributes:
         board: the folder below firmware/boards that starts this device.
         real_part: False for an emulated core that no vendor sells.
+        settings: what the board's C wants to know (clock dividers, pins): `pll_n = 180` becomes the macro EC_BOARD_PLL_N.
         stack_bytes: reserved at the lowest addresses of the RAM region, so that an overflow faults instead of eating data.
         sources: where each fact comes from: a document with revision and table, or a measurement.
     """
@@ -128,6 +135,7 @@ class Target(_Facts):
     stack_bytes: Annotated[int, Field(ge=512, le=2**20, multiple_of=16)] = 4096
     clock: Clock = Clock()
     link: Annotated[EmulatorLink | QemuLink | SerialLink, Field(discriminator="kind")]
+    settings: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Setting] = {}
     sources: dict[str, str]
 
     @model_validator(mode="after")
@@ -145,7 +153,8 @@ class Target(_Facts):
             if value not in possible:
                 choices = " or ".join(sorted(repr(choice.value) for choice in possible))
                 raise ValueError(f"{self.core.value} with {word} = {value.value!r} does not exist; expected {choices}")
-        missing = {"core", "fpu", "simd", "memory", "clock", "link"} - self.sources.keys()
+        wanted = {"core", "fpu", "simd", "memory", "clock", "link"} | ({"settings"} if self.settings else set())
+        missing = wanted - self.sources.keys()
         if missing:
             raise ValueError(f"sources lacks an entry for {', '.join(sorted(missing))}")
         return self

@@ -18,6 +18,7 @@ from edgecompress.build.glue import (
     Manifest,
     parse_manifest,
     render_app_model,
+    render_board,
     render_linker_script,
     render_manifest,
 )
@@ -122,6 +123,7 @@ class _Build:
         for name, text in self.generated.files.items():
             write_text(self.work / "generated" / name, text)
         write_text(self.work / "generated" / "app_model.c", render_app_model(self.generated.info, self.target))
+        write_text(self.work / "generated" / "ec_board.h", render_board(self.target))
 
     def _harness(self) -> list[_Source]:
         """Start-up, the board, the table, and the application where the board does not play it."""

@@ -213,10 +213,11 @@ class QemuDevice:
                 f"{target.name} runs {said.name} (sha256 {said.sha256[:12]}), not {expected.name} ({expected.sha256[:12]})",
                 hint="build the firmware again",
             )
-        if self._serial.clock.ticks_hz != link.counter_hz:
+        wanted = link.reported_hz or link.counter_hz
+        if self._serial.clock.ticks_hz != wanted:
             raise TargetError(
-                f"{target.name}: the target file says counter_hz = {link.counter_hz}, the board {self._serial.clock.ticks_hz}",
-                hint="correct counter_hz in the target file",
+                f"{target.name}: the target file says that its counter runs at {wanted} Hz, the board {self._serial.clock.ticks_hz}",
+                hint="correct counter_hz, or reported_hz, in the target file",
             )
 
     @contextmanager

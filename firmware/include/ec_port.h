@@ -5,8 +5,8 @@
  *   application      the ec_app_ functions: firmware/app (serial), or boards/emulator, where the host plays the application
  *   build            the linker script's symbols, and app_model.c with ec_app_model, ec_app_arena and ec_app_target
  *
- * One thread, polled: no board enables an interrupt, and nothing here is called from one except ec_app_fault (which may use
- * ec_port_try_putc). */
+ * One thread, polled: no board enables an interrupt but SysTick's, which only widens a counter (boards/cortex_m/cycles.h), and nothing
+ * here is called from one except ec_app_fault (which may use ec_port_try_putc). */
 #ifndef EC_PORT_H
 #define EC_PORT_H
 
@@ -44,7 +44,7 @@ uint32_t ec_port_clock_hz(void);
 
 /* ---- the application implements ---- */
 
-/* Runs for ever. Main stack, privileged, interrupts off. */
+/* Runs for ever. Main stack, privileged. */
 EC_NORETURN void ec_app_main(void);
 
 /* What the core knew when it stopped. */

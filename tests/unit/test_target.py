@@ -111,3 +111,34 @@ def test_a_path_loads_as_well_as_a_name(tmp_path):
     """A new board is a new file anywhere: no Python."""
     path = changed(tmp_path, 'core = "cortex-m4"', 'core = "cortex-m7"')
     assert load_target(str(path)).core is Core.CORTEX_M7
+
+
+def test_settings_reach_the_boards_c_as_macros(tmp_path):
+    """Numbers become unsigned literals, letters characters, in the order of their names."""
+    from edgecompress.build.glue import render_board
+
+    old = "[sources]"
+    target = read_target(changed(tmp_path, old, '[settings]\nuart_port = "A"\npll_n = 180\n\n[sources]\nsettings = "by hand"'))
+    assert "#define EC_BOARD_PLL_N 180u\n#define EC_BOARD_UART_PORT 'A'\n" in render_board(target)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ("PLL = 1", "settings"),
+        ("pll = -1", "settings"),
+        ('port = "AB"', "settings"),
+        ("pll = 1.5", "settings"),
+    ],
+)
+def test_settings_that_c_could_not_take_are_refused(tmp_path, settings, sentence):
+    """Only lower-case names, whole numbers and one letter reach a macro: nothing else can be smuggled into C."""
+    path = changed(tmp_path, "[sources]", f'[settings]\n{settings}\n\n[sources]\nsettings = "by hand"')
+    with pytest.raises(TargetError, match=sentence):
+        read_target(path)
+
+
+def test_settings_need_a_source(tmp_path):
+    """As every other fact of a target."""
+    with pytest.raises(TargetError, match="sources lacks an entry for settings"):
+        read_target(changed(tmp_path, "[sources]", "[settings]\npll = 1\n\n[sources]"))

@@ -25,7 +25,10 @@ _Noreturn void Reset_Handler(void);
 void ec_fault_handler(void);
 _Noreturn void ec_fault_report(const uint32_t *frame);
 
-/* The 16 entries that the architecture defines. No board enables an interrupt, so none are needed for its devices. */
+/* A board that widens its counter by SysTick's interrupt (cycles.h) defines it; nowhere else is that interrupt on. */
+__attribute__((weak, alias("ec_fault_handler"))) void ec_systick_handler(void);
+
+/* The 16 entries that the architecture defines. No board enables an interrupt of a device, so none are needed for them. */
 __attribute__((section(".ec_vectors"), used)) static const uintptr_t vectors[16] = {
     (uintptr_t)ec_stack_top,
     (uintptr_t)Reset_Handler,
@@ -38,7 +41,7 @@ __attribute__((section(".ec_vectors"), used)) static const uintptr_t vectors[16]
     [11] = (uintptr_t)ec_fault_handler,    /* SVCall */
     [12] = (uintptr_t)ec_fault_handler,    /* DebugMonitor */
     [14] = (uintptr_t)ec_fault_handler,    /* PendSV */
-    [15] = (uintptr_t)ec_fault_handler,    /* SysTick */
+    [15] = (uintptr_t)ec_systick_handler,  /* SysTick */
 };
 
 /* Apart from Reset_Handler, because compilers vectorise these loops with MVE, and that must be on by then. */
