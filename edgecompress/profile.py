@@ -37,7 +37,7 @@ class Measurement:
     """What a device gives back: raw numbers, in `unit`.
 
     Attributes:
-        samples: one number per timed run after warm-up, in order.
+        samples: one number per timed run after warm-up, in order; empty where only a `summary` is known.
         first: the very first run, before warm-up.
         ops: one number per step of the generated code, in order; empty when the device cannot tell.
         stack_bytes: stack high-water mark of one inference; None when unknown.
@@ -49,6 +49,7 @@ class Measurement:
         peak_rss_bytes: the process's largest resident memory (VmHWM); None when unknown.
         model_ram_bytes: what loading and running the model added to the process's memory; None when unknown.
         conditions: what was seen around the timed runs; None where nothing disturbs them (an emulator).
+        summary: instead of `samples`, from a program that keeps the single times to itself.
     """
 
     unit: Literal["instructions", "us"]
@@ -64,6 +65,7 @@ class Measurement:
     peak_rss_bytes: int | None = None
     model_ram_bytes: int | None = None
     conditions: Conditions | None = None
+    summary: Latency | None = None
 
 
 class _Document(BaseModel):
@@ -82,15 +84,19 @@ class ProfiledModel(_Document):
 
 
 class Latency(_Document):
-    """One inference. Percentiles are nearest-rank over `runs` runs; `first` is the first run, apart from them."""
+    """One inference. Percentiles are nearest-rank over `runs` runs; `first` is the first run, apart from them.
+
+    `p50`, `p90` and `p99` are null where a program that we started tells only others, or none; `mean` then stands in.
+    """
 
     unit: Literal["instructions", "us"]
     min: Amount
-    p50: Amount
-    p90: Amount
-    p99: Amount
+    p50: Amount | None
+    p90: Amount | None
+    p99: Amount | None
     first: Amount
     runs: Annotated[int, Field(ge=1)]
+    mean: Amount | None = None
 
 
 class Memory(_Document):
@@ -186,7 +192,9 @@ def nearest_rank(samples: Sequence[float], percent: float) -> float:
 
 
 def summarize(measurement: Measurement) -> Latency:
-    """Percentiles of the timed runs."""
+    """Percentiles of the timed runs; where only a summary is known, that summary."""
+    if measurement.summary is not None:
+        return measurement.summary
     samples = measurement.samples
     return Latency(
         unit=measurement.unit,

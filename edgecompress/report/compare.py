@@ -178,12 +178,14 @@ def _count(of: Callable[[Profile], int | None]) -> Callable[[Profile], Cell]:
     return lambda profile: Cell(format_count(of(profile)), of(profile), "count")
 
 
-def _time(of: Callable[[Profile], float]) -> Callable[[Profile], Cell]:
+def _time(of: Callable[[Profile], float | None]) -> Callable[[Profile], Cell]:
     return lambda profile: Cell(format_latency(of(profile), profile.latency.unit), of(profile), profile.latency.unit)
 
 
-def format_latency(latency: float, unit: str) -> str:
-    """Latency with its unit: `29.86 M instructions`, `812 us`, `1,234 us`."""
+def format_latency(latency: float | None, unit: str) -> str:
+    """Latency with its unit: `29.86 M instructions`, `812 us`, `1,234 us`; nothing where it is unknown."""
+    if latency is None:
+        return ""
     if unit == "us":
         return f"{latency:,.1f} us" if latency < 100 else f"{latency:,.0f} us"
     return f"{format_count(latency)} {unit}"
@@ -217,6 +219,7 @@ _ROWS: tuple[tuple[str, Callable[[Profile], Cell]], ...] = (
     ("engine", _words(lambda p: p.engine)),
     ("toolchain", _words(lambda p: p.toolchain)),
     ("latency p50", _time(lambda p: p.latency.p50)),
+    ("  mean", _time(lambda p: p.latency.mean)),
     ("latency p99", _time(lambda p: p.latency.p99)),
     ("cycles", _count(lambda p: p.cycles)),
     ("MACs", _count(lambda p: p.model.macs)),

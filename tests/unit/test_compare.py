@@ -65,6 +65,14 @@ def test_the_unknown_is_empty_and_a_zero_is_a_zero():
     assert [cell.shown for cell in row(comparison, "stack").cells] == ["0 B", "8 B", ""]
 
 
+def test_an_untold_percentile_is_an_empty_cell():
+    """A latency without percentiles shows its mean, and compares by nothing else."""
+    told = Latency(unit="us", min=40, p50=None, p90=None, p99=None, first=60, runs=9, mean=50)
+    comparison = compare([("samples", profile(unit="us", p50=45)), ("told", profile(latency=told))])
+    assert [cell.shown for cell in row(comparison, "latency p50").cells] == ["45.0 us", ""]
+    assert [cell.shown for cell in row(comparison, "  mean").cells] == ["", "50.0 us"]
+
+
 def test_no_ratio_refers_to_another_than_the_first():
     """When the first profile lacks a fact, the others are not compared with each other."""
     comparison = compare([("a", profile()), ("b", profile(memory=Memory(arena_bytes=10))), ("c", profile(memory=Memory(arena_bytes=20)))])

@@ -71,6 +71,15 @@ def test_the_summary_keeps_the_first_run_apart():
     assert (latency.min, latency.p50, latency.p90, latency.p99, latency.first, latency.runs) == (1.0, 2.0, 4.0, 4.0, 99.0, 4)
 
 
+def test_a_summary_stands_where_no_single_times_are_known(tmp_path):
+    """What a program told instead of its times is kept as it is; percentiles that it did not tell are null in the file."""
+    told = Latency(unit="us", min=50, p50=52, p90=None, p99=None, first=80, runs=100, mean=53.1)
+    assert summarize(Measurement("us", samples=(), first=80, summary=told)) == told
+    write_profile(small_profile().model_copy(update={"latency": told}), tmp_path / "p.json")
+    assert json.loads((tmp_path / "p.json").read_text())["latency"]["p99"] is None
+    assert read_profile(tmp_path / "p.json").latency == told
+
+
 def test_a_profile_survives_its_file(tmp_path):
     """What was written is what is read."""
     profile = small_profile().model_copy(
