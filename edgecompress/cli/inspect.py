@@ -15,19 +15,32 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgecompress.artifact import ModelInfo
+    from edgecompress.convert.metadata import AssociatedFile, ModelMetadata, TensorMetadata
     from edgecompress.graph import Graph, Tensor
+
+# What is shown of lists and texts that a file may make as long as it likes.
+_SHOWN = 5
+_LABEL_WIDTH = 24
+_TEXT_WIDTH = 400
 
 
 @click.command(short_help="A model's ops, shapes, MACs, memory plan.")
 @model_argument
 def command(model: Path) -> None:
-    """Show a model's inputs, outputs, ops, shapes, MACs, and the memory plan of its generated C."""
+    """Show a model's inputs, outputs, metadata, ops, shapes, MACs, and the memory plan of its generated C."""
+    from rich.text import Text
+
     from edgecompress.cli.console import stdout_console
+    from edgecompress.cli.text import printable
     from edgecompress.pipeline import inspect
 
     inspection = inspect(model)
     console = stdout_console()
     _print_model(console, inspection.graph)
+    if inspection.metadata is not None:
+        _print_metadata(console, inspection.metadata)
+    elif inspection.metadata_problem:
+        console.print(Text(f"No metadata: {printable(inspection.metadata_problem)}"))
     _print_ops(console, inspection.graph)
     if inspection.plan is None:
         console.print(f"No memory plan: the aot engine cannot take this model. {inspection.reason}")
@@ -44,6 +57,53 @@ def _print_model(console: Console, graph: Graph) -> None:
     pairs += [("output", _describe(graph.tensor(index))) for index in graph.outputs]
     pairs += [("ops", f"{len(graph.ops):,}"), ("MACs", f"{graph.macs:,}"), ("parameters", f"{graph.parameters:,}")]
     print_pairs(console, pairs)
+
+
+def _print_metadata(console: Console, metadata: ModelMetadata) -> None:
+    from edgecompress.cli.tables import print_pairs
+
+    console.print("Metadata of the model")
+    pairs = [("name", metadata.name), ("version", metadata.version), ("description", metadata.description)]
+    pairs += [("author", metadata.author), ("licence", metadata.licence), ("parser", metadata.min_parser_version)]
+    pairs += [("input", _describe_metadata(tensor)) for tensor in metadata.inputs]
+    pairs += [("output", _describe_metadata(tensor)) for tensor in metadata.outputs]
+    pairs += [("file", _describe_file(file)) for file in metadata.files]
+    print_pairs(console, [(name, _shorten(value)) for name, value in pairs])
+
+
+def _describe_metadata(tensor: TensorMetadata) -> str:
+    """`image: int8 [1, 8, 8, 1], image 8 x 8 grayscale, mean 127.5, std 127.5, from -1 to 1, labels.txt (10 labels: 0, 1, 2 ...)`."""
+    from edgecompress.convert.metadata import ImageContent
+
+    parts = [": ".join(part for part in (tensor.name, tensor.description) if part)]
+    content = tensor.content
+    if isinstance(content, ImageContent):
+        parts.append(f"image {content.width} x {content.height} {content.color.name.lower()}")
+    parts += [f"{name} {_numbers(values)}" for name, values in (("mean", tensor.mean), ("std", tensor.std)) if values]
+    if tensor.minimum and tensor.maximum:
+        parts.append(f"from {_numbers(tensor.minimum)} to {_numbers(tensor.maximum)}")
+    parts += [_describe_file(file) for file in tensor.files]
+    return ", ".join(part for part in parts if part)
+
+
+def _describe_file(file: AssociatedFile) -> str:
+    if file.data is None:
+        return f"{file.name} (named, but not in the file)"
+    labels = file.labels
+    if labels is None:
+        return f"{file.name} ({len(file.data):,} B)"
+    shown = ", ".join(label[:_LABEL_WIDTH] for label in labels[:_SHOWN])
+    return f"{file.name} ({len(labels):,} labels: {shown}{' ...' if len(labels) > _SHOWN else ''})"
+
+
+def _numbers(values: Sequence[float]) -> str:
+    """`0.5` or `[0.485 0.456 0.406]`."""
+    shown = " ".join(f"{value:.6g}" for value in values[:_SHOWN]) + (" ..." if len(values) > _SHOWN else "")
+    return shown if len(values) == 1 else f"[{shown}]"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _TEXT_WIDTH else f"{text[:_TEXT_WIDTH]} ..."
 
 
 def _print_ops(console: Console, graph: Graph) -> None:

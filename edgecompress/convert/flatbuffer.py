@@ -85,7 +85,7 @@ class FlatFile:
 class Table:
     """One table; `where` names it in messages. Fields are addressed by their id in the schema, and read as their default when absent."""
 
-    __slots__ = ("_bytes", "_file", "_position", "_vtable", "_vtable_bytes", "where")
+    __slots__ = ("_bytes", "_file", "_vtable", "_vtable_bytes", "position", "where")
 
     def __init__(self, file: FlatFile, position: int, where: str) -> None:
         file.charge(_TABLE_BYTES)
@@ -98,7 +98,7 @@ class Table:
         file.require(position, table_bytes, 4, where)
         self.where = where
         self._file = file
-        self._position = position
+        self.position = position
         self._bytes = table_bytes
         self._vtable = vtable
         self._vtable_bytes = vtable_bytes
@@ -152,6 +152,27 @@ class Table:
         text = self._file.data[start : start + count].decode("ascii", errors="replace")
         return "".join(c if c in _SAFE else "_" for c in text).replace("*/", "*_").replace("/*", "_*")
 
+    def unicode_text(self, field: int, what: str, longest: int) -> str:
+        """A text in any language, cut off at `longest` bytes. It may hold every character: it is no text for source code."""
+        start, count = self.span(field, what)
+        count = min(count, longest)
+        self._file.charge(count)
+        return self._file.data[start : start + count].decode("utf-8", errors="replace")
+
+    def target(self, field: int, what: str) -> int | None:
+        """The byte that the offset in a field points at; None when the field is absent."""
+        position = self._find(field, 4)
+        if position is None:
+            return None
+        target = self._file.follow(position, f"{what} of {self.where}")
+        self._file.require(target, 4, 4, f"{what} of {self.where}")
+        return target
+
+    def present(self) -> list[int]:
+        """Ids of the fields that are there."""
+        count = (self._vtable_bytes - 4) // 2
+        return [field for field in range(count) if self._find(field, 1) is not None]
+
     def _numbers(self, field: int, dtype: str, what: str) -> np.ndarray[tuple[int], np.dtype[np.generic]]:
         kind = np.dtype(dtype)
         start, count = self._vector(field, kind.itemsize, f"{what} of {self.where}")
@@ -178,4 +199,4 @@ class Table:
             return None
         if offset < 4 or offset + size > self._bytes:
             raise self._file.damaged(f"field {field} of {self.where} stands outside of its table")
-        return self._position + offset
+        return self.position + offset

@@ -19,7 +19,12 @@ class ModelField(IntEnum):
     VERSION = 0
     OPERATOR_CODES = 1
     SUBGRAPHS = 2
+    DESCRIPTION = 3
     BUFFERS = 4
+    METADATA_BUFFER = 5
+    METADATA = 6
+    SIGNATURE_DEFS = 7
+    EXTERNAL_BUFFER_GROUPS = 8
     EXTERNAL_BUFFERS = 9
 
 
@@ -62,12 +67,18 @@ class BufferField(IntEnum):
     SIZE = 2
 
 
+class MetadataField(IntEnum):
+    NAME = 0
+    BUFFER = 1
+
+
 class OperatorField(IntEnum):
     OPCODE = 0
     INPUTS = 1
     OUTPUTS = 2
     OPTIONS_TYPE = 3
     OPTIONS = 4
+    LARGE_CUSTOM_OPTIONS_OFFSET = 9
 
 
 # TensorType: the stored element, and what the Graph calls it. Types that are absent here have no fixed size or no use on a core.

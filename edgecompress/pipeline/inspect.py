@@ -1,4 +1,4 @@
-"""What is inside a .tflite: ops, shapes, MACs, and the memory plan that generated code would use."""
+"""What is inside a .tflite: ops, shapes, MACs, the memory plan that generated code would use, and what the model says about itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecompress.artifact import ModelInfo
+from edgecompress.convert.metadata import ModelMetadata, read_metadata
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph
 from edgecompress.pipeline.sources import load_model
@@ -19,11 +20,15 @@ class Inspection:
         graph: every tensor and op.
         plan: steps, buffers and arena of the generated C; None when the aot engine cannot take the model.
         reason: why `plan` is None, with the op's name; empty otherwise.
+        metadata: what the model says about itself; None when it says nothing, or nothing that can be read.
+        metadata_problem: why metadata that are there cannot be read; empty otherwise.
     """
 
     graph: Graph
     plan: ModelInfo | None
     reason: str
+    metadata: ModelMetadata | None
+    metadata_problem: str
 
 
 def inspect(model: Path) -> Inspection:
@@ -38,8 +43,17 @@ def inspect(model: Path) -> Inspection:
     """
     from edgecompress.codegen import generate_aot
 
-    graph = load_model(model).graph
+    loaded = load_model(model)
+    metadata, problem = _read_metadata(loaded.data)
     try:
-        return Inspection(graph, generate_aot(graph).info, "")
+        return Inspection(loaded.graph, generate_aot(loaded.graph).info, "", metadata, problem)
     except ModelError as e:
-        return Inspection(graph, None, e.message)
+        return Inspection(loaded.graph, None, e.message, metadata, problem)
+
+
+def _read_metadata(data: bytes) -> tuple[ModelMetadata | None, str]:
+    """Damaged metadata do not keep anybody from seeing the model."""
+    try:
+        return read_metadata(data), ""
+    except ModelError as e:
+        return None, e.message
