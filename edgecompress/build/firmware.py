@@ -122,7 +122,7 @@ class _Build:
     def _write_generated(self) -> None:
         for name, text in self.generated.files.items():
             write_text(self.work / "generated" / name, text)
-        write_text(self.work / "generated" / "app_model.c", render_app_model(self.generated.info, self.target))
+        write_text(self.work / "generated" / "app_model.c", render_app_model(self.generated.info, self.target.name))
         write_text(self.work / "generated" / "ec_board.h", render_board(self.target))
 
     def _harness(self) -> list[_Source]:

@@ -29,8 +29,11 @@ _C_DTYPE = {
 _INPUT_ALIGNMENT = 16
 
 
-def render_app_model(info: ModelInfo, target: Target) -> str:
+def render_app_model(info: ModelInfo, target: str) -> str:
     """app_model.c: `ec_app_model`, the arena, the application's input copies and the target's name.
+
+    Args:
+        target: the name that the application gives.
 
     Raises:
         ModelError: an input or output has an element type that ec_model.h does not know.
@@ -49,7 +52,7 @@ def render_app_model(info: ModelInfo, target: Target) -> str:
 
 _Static_assert({name.upper()}_ARENA_BYTES == {info.arena_bytes}, "{name}.h is of another model");
 
-const char ec_app_target[] = "{target.name}";
+const char ec_app_target[] = "{target}";
 
 uint8_t ec_app_arena[{max(info.arena_bytes, 1)}] __attribute__((section(".bss.ec_arena"), aligned(16)));
 uint8_t ec_app_inputs[{max(inputs_bytes, 1)}] __attribute__((section(".bss.ec_app_inputs"), aligned(16)));

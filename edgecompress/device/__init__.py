@@ -5,6 +5,7 @@
     open_serial(url, baud=...)          a board with our firmware: microseconds
     open_mlperf(url, baud=...)          a board with any firmware that speaks MLPerf Tiny's protocol (not a `Device`: it says less)
     open_host(model_bytes)              this computer, through LiteRT: microseconds
+    open_native(remote, program, info)  a Linux or Android machine, through generated C: microseconds
 
 The functions are loaded when they are used: pyserial, unicorn and LiteRT stay out of `import edgecompress`.
 """
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
     from edgecompress.device.emulator import EmulatedDevice, open_emulator
     from edgecompress.device.host import HostDevice, Kernels, open_host
     from edgecompress.device.mlperf import MlperfDevice, MlperfProfile, MlperfRun, open_mlperf
+    from edgecompress.device.native import CoreClass, NativeDevice, open_native, parse_core
     from edgecompress.device.qemu import QemuDevice, open_qemu
     from edgecompress.device.serial import SerialDevice, open_serial
 
 _MODULE_OF = {
+    "CoreClass": "native",
+    "NativeDevice": "native",
+    "open_native": "native",
+    "parse_core": "native",
     "EmulatedDevice": "emulator",
     "open_emulator": "emulator",
     "HostDevice": "host",
@@ -40,6 +46,7 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "CoreClass",
     "Device",
     "DeviceModel",
     "EmulatedDevice",
@@ -48,6 +55,7 @@ __all__ = [
     "MlperfDevice",
     "MlperfProfile",
     "MlperfRun",
+    "NativeDevice",
     "QemuDevice",
     "SerialDevice",
     "check_inputs",
@@ -55,8 +63,10 @@ __all__ = [
     "open_emulator",
     "open_host",
     "open_mlperf",
+    "open_native",
     "open_qemu",
     "open_serial",
+    "parse_core",
 ]
 
 

@@ -1,0 +1,20 @@
+/* The model's inputs and outputs: raw bytes of files, and copies from which inputs are restored (invoke may overwrite them). */
+#ifndef EC_RUNNER_TENSORS_H
+#define EC_RUNNER_TENSORS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Read one file for each input into its copy; each must have exactly the input's bytes. False after saying why on stderr. */
+bool ec_tensors_read(char *const *paths);
+
+/* Copy the inputs into the arena. */
+void ec_tensors_restore(void);
+
+/* Write each output into its file. False after saying why on stderr. */
+bool ec_tensors_write(char *const *paths);
+
+/* CRC-32 of an output as zlib computes it, so that the host sees whether the file came whole. */
+uint32_t ec_tensors_output_crc32(uint32_t index);
+
+#endif
