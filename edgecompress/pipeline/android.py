@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from edgecompress.build import android
 from edgecompress.build.android import Golden, GoldenSample, Layout, LiteRt
-from edgecompress.errors import DataError, UserError
+from edgecompress.errors import DataError, OutputError, UserError
 from edgecompress.files import staging, write_bytes
 from edgecompress.graph import DType, Graph
 from edgecompress.numerics.lcg import lcg_bytes, lcg_inputs
@@ -66,10 +67,24 @@ def build_android(
         golden=golden_vectors(loaded, LITERT_TOLERANCE),
         runtime=LiteRt() if litert is None else LiteRt(litert),
     )
+    _check_leftovers(output, files)
     with staging(output) as folder:
         for path, content in files.items():
             write_bytes(folder / path, content)
     return [output / path for path in files]
+
+
+def _check_leftovers(output: Path, files: Mapping[str, bytes]) -> None:
+    """Gradle compiles whatever lies in a module's folders: code or assets of another model must not stay there.
+
+    Raises:
+        OutputError: they would.
+    """
+    sources = output / "model" / "src"
+    for path in sorted(sources.rglob("*")):
+        if path.relative_to(output).as_posix() not in files and not path.is_dir():
+            hint = "remove the folder, or choose another with -o"
+            raise OutputError(f"{path}: is not of this module, and Gradle would build it as well", hint=hint)
 
 
 def golden_vectors(model: LoadedModel, tolerance: int, count: int = GOLDEN_VECTORS) -> Golden:
