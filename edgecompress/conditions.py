@@ -16,6 +16,12 @@ LEAST_CPU_SHARE = 0.95
 MOST_DRIFT = 1.05
 """Mean of the second half of the runs over the mean of the first: above it the device slowed down meanwhile."""
 
+MOST_SPREAD = 0.01
+"""Of a board, which does nothing else: (slowest - fastest) / fastest of the timed runs."""
+MOST_CLOCK_ERROR = 0.02
+"""A board's clock against this computer's. A crystal is off by 0.01 %, an RC oscillator by 1 % (STM32F4 datasheets, table "HSI oscillator
+characteristics"); more means that the board does not run at the clock that it reports."""
+
 _Count = Annotated[int, Field(ge=0)]
 _Ratio = Annotated[float, Field(ge=0.0)]
 
@@ -33,6 +39,11 @@ class Conditions(BaseModel):
         celsius_before, celsius_after: temperature by thermal zone.
         thermal_status: Android's, 0 (none) to 6 (shutdown).
         battery_saver: whether the phone saves power.
+        spread: (slowest - fastest) / fastest of the timed runs; of boards only, where nothing else runs.
+        clock_over_host: a board's clock against this computer's over 2 s: 1.0 when they agree.
+        clock_over_host_within: how exactly that is known: half of the round trips over the time between them.
+        clock_hz_expected: what the target's file says; None when that says nothing.
+        clock_hz: what the board reports.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -48,6 +59,11 @@ class Conditions(BaseModel):
     celsius_after: dict[str, float] | None = None
     thermal_status: Annotated[int, Field(ge=0, le=6)] | None = None
     battery_saver: bool | None = None
+    spread: _Ratio | None = None
+    clock_over_host: _Ratio | None = None
+    clock_over_host_within: _Ratio | None = None
+    clock_hz_expected: _Count | None = None
+    clock_hz: _Count | None = None
 
 
 class Validity(BaseModel):
@@ -79,7 +95,27 @@ def judge(conditions: Conditions) -> Validity:
         reasons.append(f"the device was throttled by heat (thermal status {seen.thermal_status})")
     if seen.battery_saver:
         reasons.append("battery saver was on")
+    reasons += _doubts_of_a_board(seen)
     return Validity(valid=not reasons, reasons=tuple(_spaced(reason) for reason in reasons))
+
+
+def _doubts_of_a_board(seen: Conditions) -> list[str]:
+    doubts = []
+    if seen.spread is not None and seen.spread > MOST_SPREAD:
+        doubts.append(f"the slowest run took {seen.spread:.1%} longer than the fastest ({MOST_SPREAD:.0%} allowed)")
+    if seen.clock_over_host is not None:
+        error = abs(seen.clock_over_host - 1) - (seen.clock_over_host_within or 0.0)
+        if error > MOST_CLOCK_ERROR:
+            doubts.append(f"the board's clock runs {seen.clock_over_host:.3f} times as fast as this computer's: its times are off by that")
+    if seen.clock_hz is not None and seen.clock_hz_expected is not None and seen.clock_hz != seen.clock_hz_expected:
+        doubts.append(f"the board runs at {seen.clock_hz:,} Hz, not at the {seen.clock_hz_expected:,} Hz of its target file")
+    return doubts
+
+
+def spread_of(samples: Sequence[float]) -> float | None:
+    """(slowest - fastest) / fastest; None for fewer than two samples, or when the fastest is 0."""
+    fastest = min(samples, default=0.0)
+    return (max(samples) - fastest) / fastest if len(samples) > 1 and fastest > 0 else None
 
 
 def _spaced(text: str) -> str:

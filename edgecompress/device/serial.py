@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from statistics import median_low
 from types import TracebackType
 from typing import Self
 
+from edgecompress.conditions import Conditions, drift_of, spread_of
 from edgecompress.device import wire
 from edgecompress.device.interface import DeviceModel, check_inputs
 from edgecompress.device.link import Link, open_link
@@ -30,16 +32,20 @@ ATTEMPTS = 3
 GREETING_S = 0.5
 GREETINGS = 4
 STEPS_PER_ANSWER = 16
+# The board's clock is compared with ours over this time, by the quickest of so many readings at each end.
+CLOCK_CHECK_S = 2.0
+_CLOCK_READINGS = 5
 
 _STATUS_NAMES = {-1: "EC_ERROR_ARENA", -2: "EC_ERROR_INDEX", -3: "EC_ERROR_INVOKE"}
 _RESET_HINT = "reset the device, and check its power and cable"
 
 
-def open_serial(url: str, *, baud: int, timeout_s: float = REPLY_TIMEOUT_S) -> SerialDevice:
+def open_serial(url: str, *, baud: int, timeout_s: float = REPLY_TIMEOUT_S, clock_check_s: float = CLOCK_CHECK_S) -> SerialDevice:
     """The device on a port (`/dev/ttyACM0`, `socket://HOST:PORT`, any URL of pyserial).
 
     Args:
         timeout_s: for the device to start, and for each reply that carries no inference.
+        clock_check_s: over which `measure` compares the device's clock with this computer's; 0 leaves that out.
 
     Raises:
         DeviceError: the port is absent, busy or forbidden; the device is silent, speaks something else, or its model does not start.
@@ -47,7 +53,7 @@ def open_serial(url: str, *, baud: int, timeout_s: float = REPLY_TIMEOUT_S) -> S
     """
     link = open_link(url, baud=baud, write_timeout_s=timeout_s)
     try:
-        return SerialDevice(link, timeout_s=timeout_s, environment={"port": url, "baud": str(baud)})
+        return SerialDevice(link, timeout_s=timeout_s, clock_check_s=clock_check_s, environment={"port": url, "baud": str(baud)})
     except BaseException:
         link.close()
         raise
@@ -57,11 +63,18 @@ class SerialDevice:
     """Our firmware behind a link. It measures in microseconds unless it is told what its ticks are (`unit`)."""
 
     def __init__(
-        self, link: Link, *, timeout_s: float = REPLY_TIMEOUT_S, unit: TickUnit | None = None, environment: Mapping[str, str] | None = None
+        self,
+        link: Link,
+        *,
+        timeout_s: float = REPLY_TIMEOUT_S,
+        clock_check_s: float = 0.0,
+        unit: TickUnit | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Greets the device. Raises as `open_serial`."""
         self._link = link
         self._timeout_s = timeout_s
+        self._clock_check_s = clock_check_s
         self._sequence = 0
         self._unfinished = 0  # commands that were sent and whose m-ready has not come
         self._held: tuple[bytes, ...] = ()
@@ -103,9 +116,10 @@ class SerialDevice:
         steps = self._time_steps()
         memory = self._probe_memory()
         clock_hz = self._clock.clock_hz
+        samples = tuple(self._unit.net(t, overhead) for t in ticks)
         return Measurement(
             unit=self._unit.unit,
-            samples=tuple(self._unit.net(t, overhead) for t in ticks),
+            samples=samples,
             first=self._unit.net(first, overhead),
             ops=tuple(self._unit.net(t, step_overhead) for t in steps),
             stack_bytes=memory.stack,
@@ -113,6 +127,7 @@ class SerialDevice:
             cycles=median_low(ticks) - overhead if clock_hz == self._clock.ticks_hz else None,
             clock_hz=clock_hz,
             environment=dict(self._environment),
+            conditions=self._conditions(samples) if self._unit.unit == "us" else None,
         )
 
     def close(self) -> None:
@@ -159,6 +174,42 @@ class SerialDevice:
             size = min(chunk, count - offset)
             parts.append(wire.parse_data(self._ask(f"read {index} {offset} {size}"), size))
         return b"".join(parts)
+
+    # ---- the clock ----
+
+    def _conditions(self, samples: Sequence[float]) -> Conditions:
+        over_host, within = self._compare_clocks() if self._clock_check_s > 0 else (None, None)
+        return Conditions(
+            spread=spread_of(samples),
+            drift=drift_of(samples),
+            clock_hz=self._clock.clock_hz,
+            clock_over_host=over_host,
+            clock_over_host_within=within,
+        )
+
+    def _compare_clocks(self) -> tuple[float, float]:
+        """How fast the device's counter runs against this computer's clock, and how exactly that is known."""
+        first_s, first_ticks, first_trip_s = self._read_both_clocks()
+        time.sleep(self._clock_check_s)
+        last_s, last_ticks, last_trip_s = self._read_both_clocks()
+        passed_s = last_s - first_s
+        return (last_ticks - first_ticks) / self._clock.ticks_hz / passed_s, (first_trip_s + last_trip_s) / 2 / passed_s
+
+    def _read_both_clocks(self) -> tuple[float, int, float]:
+        """This computer's seconds, the device's ticks, and the seconds of the round trip: the quickest of some, which is the most exact.
+
+        Raises:
+            LinkError: the device's counter went back.
+        """
+        readings = []
+        for _ in range(_CLOCK_READINGS):
+            before = time.monotonic()
+            (ticks,) = wire.parse_numbers(self._ask("now"), 1)
+            after = time.monotonic()
+            readings.append(((before + after) / 2, ticks, after - before))
+        if any(later[1] < earlier[1] for earlier, later in pairwise(readings)):
+            raise LinkError(f"{self._link.url}: the device's counter went back: {[ticks for _, ticks, _ in readings]}", hint=_RESET_HINT)
+        return min(readings, key=lambda reading: reading[2])
 
     # ---- inputs ----
 

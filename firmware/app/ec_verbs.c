@@ -74,6 +74,14 @@ static void answer_clock(char *words, text_writer *to)
     write_field(to, "clock_hz", ec_port_clock_hz());
 }
 
+/* The counter, for a comparison with the host's clock. */
+static void answer_now(char *words, text_writer *to)
+{
+    (void)words;
+    ec_text_write(to, "ok");
+    write_ticks(to, ec_port_ticks());
+}
+
 static void answer_tensor(char *words, text_writer *to, const ec_tensor_info *tensors, uint32_t count)
 {
     uint32_t index;
@@ -280,6 +288,7 @@ static const verb VERBS[] = {
     {"info", answer_info, false},         {"clock", answer_clock, false}, {"input", answer_input, false}, {"output", answer_output, false},
     {"begin", answer_begin, false},       {"load", answer_load, false},   {"end", answer_end, false},     {"read", answer_read, false},
     {"overhead", answer_overhead, false}, {"run", answer_run, true},      {"steps", answer_steps, true},  {"memory", answer_memory, true},
+    {"now", answer_now, false},
 };
 
 static const verb *find_verb(const char *body)

@@ -53,6 +53,7 @@ class SimulatedDevice:
     clock_hz: int = 1_000_000
     ticks: int = 1000
     overhead: int = 40
+    clock_error: float = 0.0
     faults: Faults = field(default_factory=Faults)
     commands: list[bytes] = field(default_factory=list)
 
@@ -145,6 +146,8 @@ class SimulatedDevice:
             return "ok" if int(words[1], 16) == zlib.crc32(self._input) else "error data"
         if verb == "run":
             return f"ok {self.ticks}" if self._next == self.size else "error inputs"
+        if verb == "now":
+            return f"ok {int(time.monotonic() * 1_000_000 * (1 + self.clock_error))}"
         if verb == "overhead":
             return f"ok {self.overhead} {self.overhead}"
         if verb == "steps":

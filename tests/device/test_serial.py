@@ -30,7 +30,7 @@ def _no_pause_after_close(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def connect(device: SimulatedDevice) -> SerialDevice:
-    return open_serial(device.url, baud=115200, timeout_s=TIMEOUT_S)
+    return open_serial(device.url, baud=115200, timeout_s=TIMEOUT_S, clock_check_s=0)
 
 
 def once(number: int, change: Callable[[bytes], bytes]) -> Callable[[int, bytes], bytes]:
@@ -63,6 +63,16 @@ def test_measurement_is_in_microseconds_without_the_overhead() -> None:
     assert measured.samples == (960.0, 960.0, 960.0)
     assert measured.ops == tuple(float(i) for i in range(20))
     assert (measured.cycles, measured.clock_hz, measured.stack_bytes) == (960, 1_000_000, 120)
+
+
+def test_the_devices_clock_is_compared_with_ours() -> None:
+    """A counter that runs 10 % fast is found out, up to what the round trips leave open; equal runs have no spread."""
+    with SimulatedDevice(clock_error=0.1) as device, open_serial(device.url, baud=115200, timeout_s=5, clock_check_s=0.5) as serial:
+        seen = serial.measure([DATA], runs=3, warmup=0).conditions
+    assert seen is not None
+    assert seen.spread == 0.0
+    assert seen.clock_over_host is not None and seen.clock_over_host_within is not None
+    assert abs(seen.clock_over_host - 1.1) <= 1.2 * seen.clock_over_host_within + 1e-5
 
 
 def test_emulated_time_is_no_latency() -> None:
@@ -139,7 +149,10 @@ def test_half_a_command_of_somebody_else_does_no_harm() -> None:
 
 def test_commands_of_somebody_else_that_finish_late_do_no_harm() -> None:
     """A dozen old commands end among our greetings; their m-readys are not taken for the ends of ours."""
-    with SimulatedDevice(faults=Faults(half_a_command=b"old%" * 12, delay_s=0.01)) as device, connect(device) as serial:
+    with (
+        SimulatedDevice(faults=Faults(half_a_command=b"old%" * 12, delay_s=0.01)) as device,
+        open_serial(device.url, baud=115200, timeout_s=5) as serial,
+    ):
         assert serial.run([DATA]) == [PLUS_ONE]
 
 
