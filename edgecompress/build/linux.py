@@ -109,6 +109,16 @@ def find_machine(name: str) -> Machine:
     return machine
 
 
+def compile_flags(machine: Machine, tune: Tune = Tune.PORTABLE) -> tuple[str, ...]:
+    """The flags of one compilation but its optimization, files and include folders."""
+    return _core_flags(machine, tune) + _COMPILE
+
+
+def _core_flags(machine: Machine, tune: Tune) -> tuple[str, ...]:
+    target, triple, portable = _CORE[machine]
+    return (target, triple, "-mcpu=native" if tune is Tune.NATIVE else portable)
+
+
 def build_runner(generated: GeneratedModel, machine: Machine, *, tune: Tune = Tune.PORTABLE, output: Path) -> Runner:
     """Compile and link a generated model with the runner.
 
@@ -128,8 +138,8 @@ def build_runner(generated: GeneratedModel, machine: Machine, *, tune: Tune = Tu
             f"this computer is {platform.machine()}; a runner for {machine.value} cannot be tuned to it", hint="build a portable one"
         )
     with working_in(output) as work:
-        build = _Build(generated, (*_CORE[machine][:2], "-mcpu=native") if tune is Tune.NATIVE else _CORE[machine], locate(ZIG), work)
-        sizes = build.run(machine)
+        build = _Build(generated, machine, tune, locate(ZIG), work)
+        sizes = build.run()
         names = sorted(path.relative_to(work) for path in (work / "generated").rglob("*") if not path.is_dir())
         publish(work, output, [*names, Path(RUNNER)])
     return Runner(output / RUNNER, machine, generated.info, sizes, build.compiler.version)
@@ -138,18 +148,19 @@ def build_runner(generated: GeneratedModel, machine: Machine, *, tune: Tune = Tu
 class _Build:
     """One build, in a folder of its own."""
 
-    def __init__(self, generated: GeneratedModel, core: Sequence[str], compiler: Compiler, work: Path) -> None:
+    def __init__(self, generated: GeneratedModel, machine: Machine, tune: Tune, compiler: Compiler, work: Path) -> None:
         self.generated = generated
-        self.core = core
+        self.machine = machine
+        self.tune = tune
         self.compiler = compiler
         self.work = work
         self.firmware_dir = resource_dir("firmware")
 
-    def run(self, machine: Machine) -> MemorySizes:
+    def run(self) -> MemorySizes:
         info = self.generated.info
         for name, text in self.generated.files.items():
             write_text(self.work / "generated" / name, text)
-        write_text(self.work / "generated" / "app_model.c", render_app_model(info, machine.value))
+        write_text(self.work / "generated" / "app_model.c", render_app_model(info, self.machine.value))
         model = [(self.work / "generated" / name, _SMALL) for name in self.generated.files if name.endswith(".c")]
         model += [(self.firmware_dir / kernel, _KERNEL) for kernel in self.generated.kernels]
         rest = [(self.work / "generated" / "app_model.c", _SMALL)]
@@ -164,7 +175,7 @@ class _Build:
     def _compile(self, source: Path, speed: Sequence[str]) -> str:
         """No -I of the generated folder: a model may be called string, and its header is found from its own folder."""
         to = f"objects/{source.parent.name}_{source.stem}.o"
-        command = [*self.compiler.command, *self.core, *_COMPILE, *speed, f"-I{self.firmware_dir / 'include'}"]
+        command = [*self.compiler.command, *compile_flags(self.machine, self.tune), *speed, f"-I{self.firmware_dir / 'include'}"]
         # No path of this machine reaches the output.
         places = {self.compiler.folder: "compiler", self.firmware_dir: "firmware", self.work: "."}
         command += [f"-ffile-prefix-map={folder}={name}" for folder, name in places.items()]
@@ -189,7 +200,7 @@ class _Build:
         )
 
     def _link(self, arguments: Sequence[str], name: str) -> None:
-        self._tool([*self.compiler.command, *self.core, *arguments, "-o", name])
+        self._tool([*self.compiler.command, *_core_flags(self.machine, self.tune), *arguments, "-o", name])
 
     def _tool(self, command: Sequence[str]) -> str:
         return run_tool(command, cwd=self.work, environment=self.compiler.environment)

@@ -18,13 +18,13 @@ enum exit_code {
     EXIT_STDOUT = 7,       /* the answer could not be written */
 };
 
-static enum exit_code model_failed(int status)
+static int model_failed(int status)
 {
     fprintf(stderr, "%s: the model's status is %d (ec_status in ec_types.h)\n", ec_app_model.name, status);
     return EXIT_MODEL;
 }
 
-static enum exit_code run(const ec_arguments *arguments)
+static int run(const ec_arguments *arguments)
 {
     int status = ec_app_model.init(ec_app_arena, ec_app_model.arena_bytes);
     if (status == EC_OK) {
@@ -40,7 +40,7 @@ static enum exit_code run(const ec_arguments *arguments)
     return ec_report_run() ? EXIT_GOOD : EXIT_STDOUT;
 }
 
-static enum exit_code measure(const ec_arguments *arguments)
+static int measure(const ec_arguments *arguments)
 {
     static ec_measurement seen;
     const int status = ec_measure(arguments, &seen);
