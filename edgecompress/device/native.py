@@ -105,16 +105,20 @@ def open_native(
         DeviceError: the program does not start there.
         LinkError: the link was lost, or it holds another model.
     """
+    try:
+        _check_options(core, min_seconds, warmup_seconds)
+        return NativeDevice(remote, executable, info, core, min_seconds, warmup_seconds)
+    except BaseException:
+        remote.close()
+        raise
+
+
+def _check_options(core: CoreClass | int, min_seconds: float, warmup_seconds: float) -> None:
     for name, seconds in (("min_seconds", min_seconds), ("warmup_seconds", warmup_seconds)):
         if not 0 <= seconds <= MAX_SECONDS:
             raise UserError(f"{name} is {seconds:g}; expected 0 to {MAX_SECONDS:g}", hint="start with 1")
     if isinstance(core, int) and not 0 <= core < MAX_CORES:
         raise UserError(f"there is no core {core}", hint=f"choose fast, slow, any, or a number below {MAX_CORES:,}")
-    try:
-        return NativeDevice(remote, executable, info, core, min_seconds, warmup_seconds)
-    except BaseException:
-        remote.close()
-        raise
 
 
 class NativeDevice:
