@@ -11,7 +11,7 @@ from edgecompress.build.android.litert import LiteRt, litert_files
 from edgecompress.build.android.module import Golden, GoldenSample, Layout, Module, describe
 from edgecompress.graph import Graph
 
-__all__ = ["Golden", "GoldenSample", "Layout", "LiteRt", "Module", "build_android", "describe"]
+__all__ = ["Golden", "GoldenSample", "Layout", "LiteRt", "Module", "build_android", "describe", "litert_files"]
 
 
 def build_android(

@@ -102,10 +102,19 @@ def _kotlin_spec(spec: TensorSpec) -> dict[str, str | int]:
         "shape": ", ".join(str(size) for size in spec.shape),
         "type": spec.kotlin_type,
         "quantization": quantization,
-        "formula": "itself" if spec.scale is None else f"{np.float32(spec.scale)!s} * (count - {spec.zero_point})".replace("- -", "+ "),
+        "formula": _formula(spec),
         "bytes": spec.bytes,
         "elements": spec.elements,
     }
+
+
+def _formula(spec: TensorSpec) -> str:
+    """What a count of the tensor stands for, as README.md says it."""
+    if spec.scale is None or (spec.scale, spec.zero_point) == (1.0, 0):
+        return "itself"
+    zero_point = spec.zero_point or 0
+    count = f"(count {'-' if zero_point > 0 else '+'} {abs(zero_point)})" if zero_point else "count"
+    return f"{np.float32(spec.scale)!s} * {count}"
 
 
 def _kotlin_int(value: int | None) -> str:
