@@ -24,6 +24,9 @@ extern "C" {
 /* Clocks, the UART and the counter. Called once by ec_app_main, before any other ec_port_ function. Waits for hardware are bounded. */
 void ec_port_init(void);
 
+/* Only for a board whose RAM cannot be written right after reset, which nothing else may do before: it uses no stack. Optional. */
+void ec_port_power_up(void);
+
 /* The next received byte, 0 to 255, or -1 when none has arrived. Never waits: the application polls it inside its longer loops, so that
  * a UART without a FIFO loses nothing while a reply is sent. */
 int ec_port_try_getc(void);

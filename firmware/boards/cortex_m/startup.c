@@ -28,6 +28,9 @@ _Noreturn void ec_fault_report(const uint32_t *frame);
 /* A board that widens its counter by SysTick's interrupt (cycles.h) defines it; nowhere else is that interrupt on. */
 __attribute__((weak, alias("ec_fault_handler"))) void ec_systick_handler(void);
 
+/* A board whose RAM cannot be written right after reset defines it: it runs first, and must keep to registers. */
+__attribute__((weak)) void ec_port_power_up(void);
+
 /* The 16 entries that the architecture defines. No board enables an interrupt of a device, so none are needed for them. */
 __attribute__((section(".ec_vectors"), used)) static const uintptr_t vectors[16] = {
     (uintptr_t)ec_stack_top,
@@ -56,6 +59,8 @@ __attribute__((noinline)) static void prepare_memory(void)
 
 _Noreturn void Reset_Handler(void)
 {
+    if (ec_port_power_up)
+        ec_port_power_up();
 #if __ARM_ARCH >= 8
     /* A stack overflow faults at once, instead of at the end of RAM. */
     __asm volatile("msr msplim, %0" ::"r"(ec_stack_limit));
