@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+
 from edgecompress.build.android.names import ModuleNames, module_names
 from edgecompress.errors import DataError, ModelError
 from edgecompress.graph import DType, Graph, Tensor
@@ -107,6 +109,26 @@ class Module:
     @property
     def classifies(self) -> bool:
         return self.labels is not None
+
+    @property
+    def golden_spread(self) -> int | None:
+        """By how many counts the outputs of any two golden vectors differ at least, at their most different element; None without integers.
+
+        What differs by no more than the tolerance cannot show that a model looks at its input.
+        """
+        if all(spec.dtype is DType.FLOAT32 for spec in self.outputs):
+            return None
+        samples = self.golden.samples
+        pairs = [(one, other) for at, one in enumerate(samples) for other in samples[:at]]
+        return min((self._distance(one.outputs, other.outputs) for one, other in pairs), default=0)
+
+    def _distance(self, left: Sequence[bytes], right: Sequence[bytes]) -> int:
+        largest = 0
+        for spec, one, other in zip(self.outputs, left, right, strict=True):
+            if spec.dtype is not DType.FLOAT32:
+                counts = [np.frombuffer(raw, np.dtype(spec.dtype.value).newbyteorder("<")).astype(np.int64) for raw in (one, other)]
+                largest = max(largest, int(np.abs(counts[0] - counts[1]).max(initial=0)))
+        return largest
 
     @property
     def softmax(self) -> bool:
