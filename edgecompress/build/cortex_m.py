@@ -36,6 +36,8 @@ _COMMON = (
     "-fno-stack-protector",
     "-fno-common",
     "-ffp-contract=off",
+    # The first error is the cause (a board's #error, say); a ToolError shows the last lines of the output, so nothing may follow it.
+    "-Wfatal-errors",
     # No -Werror: the tests do that; a newer compiler's opinions must not stop a user's build.
 )
 
