@@ -31,16 +31,17 @@ RUN_TIMEOUT_S = 120.0
 # Beside the times that were asked for: the first run, and slow models that reach their count long after their time.
 MEASURE_EXTRA_TIMEOUT_S = 600.0
 
-# firmware/runner/main.c, and a shell's own.
+# What exit codes mean, and what to do: firmware/runner/main.c, and a shell's own.
+_OTHER_MACHINE = "the program is for another architecture, or lies where nothing may be executed"
 _MEANING = {
-    2: "did not understand its command line",
-    3: "could not read an input or write an output",
-    4: "reports that the model failed",
-    5: "may not use such a core now",
-    6: "found no memory",
-    7: "could not write its answer",
-    126: "cannot be executed there",
-    127: "cannot be found or executed there",
+    2: ("did not understand its command line", "report this with the command"),
+    3: ("could not read an input or write an output", "free some space on the device"),
+    4: ("reports that the model failed", "build it again; if it stays, report it with the model"),
+    5: ("may not use such a core now", "choose another core, or any"),
+    6: ("found no memory", "end other programs on the device"),
+    7: ("could not write its answer", "try again"),
+    126: ("cannot be executed there", _OTHER_MACHINE),
+    127: ("cannot be found or executed there", _OTHER_MACHINE),
 }
 _SIGNALS = {
     4: "illegal instruction",
@@ -228,8 +229,7 @@ class NativeDevice:
                 "build it for this core, without tuning" if signal == _ILLEGAL else "measure again; if it stays, report it with the model"
             )
             return DeviceError(f"{self._where}: `{PROGRAM} {verb}` was ended by signal {signal} ({_SIGNALS[signal]}){words}", hint=hint)
-        meaning = _MEANING.get(done.exit_code, f"ended with exit code {done.exit_code}")
-        hint = "choose another core, or any" if done.exit_code == 5 else "the device may lack space, or be of another architecture"
+        meaning, hint = _MEANING.get(done.exit_code, (f"ended with exit code {done.exit_code}", _OTHER_MACHINE))
         return DeviceError(f"{self._where}: `{PROGRAM} {verb}` {meaning}{words}", hint=hint)
 
     def _garbage(self, what: str) -> LinkError:

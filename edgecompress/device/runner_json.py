@@ -1,8 +1,13 @@
-"""The documents of firmware/runner, schema 1, as they come over a link: bounded, strict, and checked before they are believed."""
+"""The documents of firmware/runner, schema 1, as they come over a link: bounded, whole, strict, and checked before they are believed.
+
+A document ends with its own CRC-32, so that a digit that changed on the way is no other number but an error.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import zlib
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +17,8 @@ from edgecompress.validation import first_problem
 SCHEMA = 1
 # 100,000 samples of at most 10 digits and a comma are 1.1 MB.
 MAX_ANSWER_BYTES = 4 << 20
+
+_CHECK_SUM = re.compile(rb',"crc32":([0-9]{1,10})\}\s*\Z')
 
 # A clock of 64 bits in ns; sizes in KiB up to 2^50 bytes.
 _Ns = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -36,6 +43,7 @@ class _Answer(_Document):
     process: _Text | None
     machine: _Text | None
     kernel: _Text | None
+    crc32: Annotated[int, Field(ge=0, lt=1 << 32)]
 
 
 class ListedCore(_Document):
@@ -103,7 +111,7 @@ def parse_answer(kind: type[_Kind], stdout: bytes) -> _Kind:
     """One document of the expected kind.
 
     Raises:
-        ValueError: it is too long, not JSON, of another schema, or breaks it; a sentence without a subject.
+        ValueError: it is too long, not JSON, damaged, of another schema, or breaks it; a sentence without a subject.
     """
     if len(stdout) > MAX_ANSWER_BYTES:
         raise ValueError(f"it has {len(stdout):,} bytes; expected at most {MAX_ANSWER_BYTES:,}")
@@ -116,6 +124,9 @@ def parse_answer(kind: type[_Kind], stdout: bytes) -> _Kind:
     version = document.get("schema")
     if version != SCHEMA:
         raise ValueError(f"it has schema {version!r:.20}; expected {SCHEMA}")
+    end = _CHECK_SUM.search(stdout)
+    if end is None or int(end[1]) != zlib.crc32(stdout[: end.start()]):
+        raise ValueError("it was damaged on its way: its CRC-32 is wrong")
     try:
         # As JSON, where a list is how a tuple is written; from Python objects strict validation would refuse it.
         return kind.model_validate_json(stdout)

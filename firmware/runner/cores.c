@@ -34,7 +34,7 @@ static int allowed(int *numbers)
     }
     int count = 0;
     for (int n = 0; n < CPU_SETSIZE && count < EC_MAX_CORES; n++) {
-        if (CPU_ISSET(n, &set)) {
+        if (CPU_ISSET((size_t)n, &set)) {
             numbers[count++] = n;
         }
     }
@@ -45,7 +45,7 @@ int ec_cores_list(ec_core *cores)
 {
     static int numbers[EC_MAX_CORES];
     char line[1024];
-    int count = ec_facts_line("/sys/devices/system/cpu/possible", line, sizeof line) ? read_list(line, numbers) : 0;
+    int count = ec_facts_line(EC_SYSFS "/devices/system/cpu/possible", line, sizeof line) ? read_list(line, numbers) : 0;
     if (count == 0) {
         count = allowed(numbers);
     }
@@ -89,7 +89,7 @@ static bool hold_to(int number)
     }
     cpu_set_t set;
     CPU_ZERO(&set);
-    CPU_SET(number, &set);
+    CPU_SET((size_t)number, &set);
     return sched_setaffinity(0, sizeof set, &set) == 0;
 }
 

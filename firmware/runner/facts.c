@@ -33,21 +33,21 @@ bool ec_facts_number(const char *path, int64_t *value)
 
 int64_t ec_facts_core_khz(int core, const char *file)
 {
-    char path[128];
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/%s", core, file);
+    char path[256];
+    snprintf(path, sizeof path, EC_SYSFS "/devices/system/cpu/cpu%d/cpufreq/%s", core, file);
     int64_t khz;
     return ec_facts_number(path, &khz) && khz > 0 ? khz : -1;
 }
 
 static bool read_zone(int number, ec_zone *zone)
 {
-    char path[64];
+    char path[256];
     int64_t value;
-    snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/temp", number);
+    snprintf(path, sizeof path, EC_SYSFS "/class/thermal/thermal_zone%d/temp", number);
     if (!ec_facts_number(path, &value) || value < INT32_MIN || value > INT32_MAX) {
         return false;
     }
-    snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/type", number);
+    snprintf(path, sizeof path, EC_SYSFS "/class/thermal/thermal_zone%d/type", number);
     zone->number = number;
     zone->millicelsius = (int32_t)value;
     (void)ec_facts_line(path, zone->type, sizeof zone->type);
@@ -84,17 +84,17 @@ static int64_t read_kb(const char *path, const char *field)
 
 int64_t ec_facts_peak_rss_kb(void)
 {
-    return read_kb("/proc/self/status", "VmHWM:");
+    return read_kb(EC_PROCFS "/self/status", "VmHWM:");
 }
 
 int64_t ec_facts_rss_kb(void)
 {
     /* Newer kernels keep VmRSS in counters of each core, which are tens of pages off. */
-    const int64_t exact = read_kb("/proc/self/smaps_rollup", "Rss:");
-    return exact >= 0 ? exact : read_kb("/proc/self/status", "VmRSS:");
+    const int64_t exact = read_kb(EC_PROCFS "/self/smaps_rollup", "Rss:");
+    return exact >= 0 ? exact : read_kb(EC_PROCFS "/self/status", "VmRSS:");
 }
 
 bool ec_facts_process(char *name, size_t capacity)
 {
-    return ec_facts_line("/proc/self/comm", name, capacity);
+    return ec_facts_line(EC_PROCFS "/self/comm", name, capacity);
 }

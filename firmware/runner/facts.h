@@ -6,6 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Where the kernel tells its facts; tests say otherwise. */
+#ifndef EC_SYSFS
+#define EC_SYSFS "/sys"
+#endif
+#ifndef EC_PROCFS
+#define EC_PROCFS "/proc"
+#endif
+
 #define EC_MAX_ZONES 256
 #define EC_FACT_CHARS 64
 

@@ -2,32 +2,75 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
-/* Whether the next item is the first of its object or array; the item that closes one stands behind others again. */
-static bool first = true;
+#include "crc32.h"
 
-static void begin(const char *key)
+static uint32_t crc;
+
+/* Whether the next item is the first of its object or array. */
+static bool first;
+
+static void put(const char *text)
+{
+    const size_t length = strlen(text);
+    crc = ec_crc32(crc, (const uint8_t *)text, length);
+    fwrite(text, 1, length, stdout);
+}
+
+static void put_char(char c)
+{
+    const char text[2] = { c, '\0' };
+    put(text);
+}
+
+static void put_number(int64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, value);
+    put(text);
+}
+
+static void begin_item(const char *key)
 {
     if (!first) {
-        putchar(',');
+        put_char(',');
     }
     first = false;
     if (key != NULL) {
-        printf("\"%s\":", key);
+        put_char('"');
+        put(key);
+        put("\":");
     }
 }
 
 static void open_with(const char *key, char bracket)
 {
-    begin(key);
-    putchar(bracket);
+    begin_item(key);
+    put_char(bracket);
     first = true;
 }
 
+/* What was closed is an item of what surrounds it. */
 static void close_with(char bracket)
 {
-    putchar(bracket);
+    put_char(bracket);
     first = false;
+}
+
+void ec_json_begin(void)
+{
+    crc = 0;
+    first = true;
+    open_with(NULL, '{');
+}
+
+bool ec_json_end(void)
+{
+    ec_json_number("crc32", crc);
+    ec_json_close_object();
+    put_char('\n');
+    return fflush(stdout) == 0 && ferror(stdout) == 0;
 }
 
 void ec_json_open_object(const char *key)
@@ -52,25 +95,25 @@ void ec_json_close_array(void)
 
 void ec_json_text(const char *key, const char *value)
 {
-    begin(key);
+    begin_item(key);
     if (value == NULL) {
-        fputs("null", stdout);
+        put("null");
         return;
     }
-    putchar('"');
+    put_char('"');
     for (; *value != '\0'; value++) {
         if (*value == '"' || *value == '\\') {
-            putchar('\\');
+            put_char('\\');
         }
-        putchar(*value < ' ' || *value > '~' ? '?' : *value);
+        put_char(*value < ' ' || *value > '~' ? '?' : *value);
     }
-    putchar('"');
+    put_char('"');
 }
 
 void ec_json_number(const char *key, int64_t value)
 {
-    begin(key);
-    printf("%" PRId64, value);
+    begin_item(key);
+    put_number(value);
 }
 
 void ec_json_fact(const char *key, int64_t value)
@@ -84,16 +127,12 @@ void ec_json_fact(const char *key, int64_t value)
 
 void ec_json_hex(const char *key, const uint8_t *bytes, size_t count)
 {
-    begin(key);
-    putchar('"');
+    static const char digits[] = "0123456789abcdef";
+    begin_item(key);
+    put_char('"');
     for (size_t i = 0; i < count; i++) {
-        printf("%02x", bytes[i]);
+        put_char(digits[bytes[i] >> 4]);
+        put_char(digits[bytes[i] & 15]);
     }
-    putchar('"');
-}
-
-bool ec_json_finish(void)
-{
-    putchar('\n');
-    return fflush(stdout) == 0 && ferror(stdout) == 0;
+    put_char('"');
 }

@@ -1,10 +1,15 @@
-/* One JSON document on stdout, written from front to back. The caller opens and closes in pairs; commas are set here. */
+/* One JSON document on stdout, an object, written from front to back. The caller opens and closes in pairs; commas are set here. */
 #ifndef EC_RUNNER_JSON_H
 #define EC_RUNNER_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+void ec_json_begin(void);
+
+/* Ends the document with its own check sum, `"crc32"`: of every byte before the comma in front of it. False when stdout did not take all. */
+bool ec_json_end(void);
 
 /* `key` is NULL inside an array. */
 void ec_json_open_object(const char *key);
@@ -19,8 +24,5 @@ void ec_json_number(const char *key, int64_t value);
 /* A negative value is a fact that could not be read: null. */
 void ec_json_fact(const char *key, int64_t value);
 void ec_json_hex(const char *key, const uint8_t *bytes, size_t count);
-
-/* Ends the document; false when stdout did not take all of it. */
-bool ec_json_finish(void);
 
 #endif

@@ -19,7 +19,7 @@ typedef struct {
     uint32_t step_runs;             /* inferences that were timed step by step, after the timed runs */
     uint64_t *steps;                /* [ec_app_model.step_count] the median of each step; NULL when the engine cannot step */
     int64_t rss_before, rss_after;  /* before init, and after the first run */
-    int64_t peak_rss;
+    int64_t peak_rss;               /* before the timed runs */
     int zones_before_count, zones_after_count;
     ec_zone zones_before[EC_MAX_ZONES], zones_after[EC_MAX_ZONES];
 } ec_measurement;

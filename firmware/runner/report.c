@@ -15,7 +15,7 @@ static void open_document(const char *verb)
     char process[EC_FACT_CHARS];
     struct utsname system;
     const bool known = uname(&system) == 0;
-    ec_json_open_object(NULL);
+    ec_json_begin();
     ec_json_number("schema", SCHEMA);
     ec_json_text("verb", verb);
     ec_json_text("name", ec_app_model.name);
@@ -23,12 +23,6 @@ static void open_document(const char *verb)
     ec_json_text("process", ec_facts_process(process, sizeof process) ? process : NULL);
     ec_json_text("machine", known ? system.machine : NULL);
     ec_json_text("kernel", known ? system.release : NULL);
-}
-
-static bool finish(void)
-{
-    ec_json_close_object();
-    return ec_json_finish();
 }
 
 static void report_tensors(const char *key, const ec_tensor_info *tensors, uint32_t count)
@@ -58,7 +52,7 @@ bool ec_report_info(void)
         ec_json_close_object();
     }
     ec_json_close_array();
-    return finish();
+    return ec_json_end();
 }
 
 bool ec_report_run(void)
@@ -69,7 +63,7 @@ bool ec_report_run(void)
         ec_json_number(NULL, ec_tensors_output_crc32(i));
     }
     ec_json_close_array();
-    return finish();
+    return ec_json_end();
 }
 
 static void report_numbers(const char *key, const uint64_t *values, uint32_t count)
@@ -130,5 +124,5 @@ bool ec_report_measurement(const ec_measurement *seen)
     ec_json_number("step_runs", seen->step_runs);
     report_numbers("steps_ns", seen->steps, seen->steps == NULL ? 0 : ec_app_model.step_count);
     report_numbers("samples_ns", seen->samples, seen->sample_count);
-    return finish();
+    return ec_json_end();
 }

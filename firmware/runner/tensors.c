@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crc32.h"
 #include "ec_model.h"
 #include "ec_port.h"
 
@@ -75,13 +76,5 @@ bool ec_tensors_write(char *const *paths)
 
 uint32_t ec_tensors_output_crc32(uint32_t index)
 {
-    const uint8_t *bytes = ec_app_model.output(ec_app_arena, (int)index);
-    uint32_t crc = UINT32_MAX;
-    for (uint32_t i = 0; i < ec_app_model.outputs[index].bytes; i++) {
-        crc ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++) {
-            crc = (crc >> 1) ^ (0xedb88320u & (0u - (crc & 1u)));
-        }
-    }
-    return ~crc;
+    return ec_crc32(0, ec_app_model.output(ec_app_arena, (int)index), ec_app_model.outputs[index].bytes);
 }

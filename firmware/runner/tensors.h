@@ -14,7 +14,7 @@ void ec_tensors_restore(void);
 /* Write each output into its file. False after saying why on stderr. */
 bool ec_tensors_write(char *const *paths);
 
-/* CRC-32 of an output as zlib computes it, so that the host sees whether the file came whole. */
+/* The check sum of an output (crc32.h). */
 uint32_t ec_tensors_output_crc32(uint32_t index);
 
 #endif

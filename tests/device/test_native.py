@@ -6,6 +6,7 @@ import json
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toy_firmware import SAMPLE, toy_model
 
@@ -34,6 +35,12 @@ ANSWERS = {
 }
 
 
+def document(answer):
+    """The answer as the program writes it, its check sum at the end."""
+    text = json.dumps(answer).encode()[:-1]
+    return text + b',"crc32":%d}\n' % zlib.crc32(text)
+
+
 class ScriptedRemote:
     """A machine that says what it is told to, whatever program was pushed."""
 
@@ -41,7 +48,7 @@ class ScriptedRemote:
     folder = "/nowhere"
 
     def __init__(self, **answers):
-        self.answers = {verb: Finished(0, json.dumps(answer).encode() + b"\n", b"") for verb, answer in ANSWERS.items()} | answers
+        self.answers = {verb: Finished(0, document(answer), b"") for verb, answer in ANSWERS.items()} | answers
         self.files = {"out0.bin": OUTPUT}
         self.commands = []
         self.closed = 0
@@ -68,7 +75,7 @@ def program(tmp_path):
 
 
 def answer(verb, **changes):
-    return {verb: Finished(0, json.dumps(ANSWERS[verb] | changes).encode(), b"")}
+    return {verb: Finished(0, document(ANSWERS[verb] | changes), b"")}
 
 
 def test_a_run_travels_as_files(program):
@@ -124,11 +131,13 @@ def test_what_a_phone_hides_is_unknown(program):
         (b"<html>captive portal</html>", "is not JSON: '<html>"),
         (b"[" * 100_000, "is not JSON"),
         (b"[1, 2]", "is no JSON object"),
-        (json.dumps(ANSWERS["measure"]).encode()[:-40], "is not JSON"),
+        (document(ANSWERS["measure"])[:-40], "is not JSON"),
+        (json.dumps(ANSWERS["measure"]).encode(), "its CRC-32 is wrong"),
+        (document(ANSWERS["measure"]).replace(b"4000", b"4100"), "its CRC-32 is wrong"),
         (b'{"schema": 2}', "has schema 2; expected 1"),
         (b"9" * 5000, "is not JSON"),
         (b" " * (MAX_ANSWER_BYTES + 1), "expected at most 4,194,304"),
-        (json.dumps(ANSWERS["info"]).encode(), "verb"),
+        (document(ANSWERS["info"]), "verb"),
     ],
 )
 def test_what_is_no_answer_is_a_link_error(program, stdout, words):
@@ -170,6 +179,32 @@ def test_a_document_that_cannot_be_true_is_a_link_error(program, changes, words)
     assert words in caught.value.message and "\n" not in caught.value.message
 
 
+def test_a_damaged_document_is_never_another_number(program):
+    """400 documents with bytes changed, lost, doubled or swapped: the same measurement as without, or a LinkError."""
+    rng = np.random.default_rng(5)
+    whole = document(ANSWERS["measure"])
+    remote = ScriptedRemote()
+    with open_native(remote, program, INFO) as device:
+        expected = device.measure([SAMPLE], runs=10, warmup=0)
+        for _ in range(400):
+            damaged = bytearray(whole)
+            for _ in range(rng.integers(1, 4)):
+                at, kind = rng.integers(len(damaged)), rng.integers(4)
+                if kind == 0:
+                    damaged[at] = rng.integers(256)
+                elif kind == 1:
+                    del damaged[at : at + rng.integers(1, 9)]
+                elif kind == 2:
+                    damaged[at:at] = damaged[at : at + 7]
+                else:
+                    damaged[at] = ord(str(rng.integers(10)))
+            remote.answers["measure"] = Finished(0, bytes(damaged), b"")
+            try:
+                assert device.measure([SAMPLE], runs=10, warmup=0) == expected
+            except LinkError as error:
+                assert "\n" not in error.message and len(error.message) < 400
+
+
 @pytest.mark.parametrize("data", [OUTPUT[:-1], OUTPUT + b"x", b"", OUTPUT[:-1] + b"\xff"])
 def test_an_output_that_did_not_come_whole_is_a_link_error(program, data):
     """Cut, longer, or with one byte changed."""
@@ -189,7 +224,7 @@ def test_a_run_that_speaks_of_other_outputs_is_a_link_error(program):
 @pytest.mark.parametrize(
     ("code", "stderr", "words", "hint"),
     [
-        (3, b"in0.bin: cannot be read: No such file\nusage", "could not read an input or write an output: in0.bin", "lack space"),
+        (3, b"in0.bin: cannot be read: No such file\nusage", "could not read an input or write an output: in0.bin", "free some space"),
         (4, b"toy: the model's status is -1", "the model failed: toy: the model's status is -1", ""),
         (5, b"--core: no such core", "may not use such a core now", "choose another core"),
         (126, b"not executable: 32-bit ELF file", "cannot be executed there: not executable", "another architecture"),
