@@ -108,6 +108,13 @@ class Clock(_Facts):
     hz: Annotated[int, Field(gt=0)] | None = None
 
 
+class Uf2File(_Facts):
+    """The firmware as a file for a boot loader that shows itself as a USB drive. `family` is the id by which it knows its own files."""
+
+    format: Literal["uf2"]
+    family: Annotated[int, Field(ge=0, lt=2**32)]
+
+
 Setting = Annotated[int, Field(ge=0, lt=2**32)] | Annotated[str, Field(pattern=r"^[A-Z]$")]
 """What a board's C asks of a target: a number, or the letter of a GPIO port."""
 
@@ -119,6 +126,7 @@ class Target(_Facts):
         board: the folder below firmware/boards that starts this device.
         real_part: False for an emulated core that no vendor sells.
         settings: what the board's C wants to know (clock dividers, pins): `pll_n = 180` becomes the macro EC_BOARD_PLL_N.
+        image: a second file of the firmware that a build leaves beside firmware.elf, for boards that are flashed by copying it.
         stack_bytes: reserved at the lowest addresses of the RAM region, so that an overflow faults instead of eating data.
         sources: where each fact comes from: a document with revision and table, or a measurement.
     """
@@ -136,6 +144,7 @@ class Target(_Facts):
     clock: Clock = Clock()
     link: Annotated[EmulatorLink | QemuLink | SerialLink, Field(discriminator="kind")]
     settings: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Setting] = {}
+    image: Uf2File | None = None
     sources: dict[str, str]
 
     @model_validator(mode="after")
@@ -153,7 +162,8 @@ class Target(_Facts):
             if value not in possible:
                 choices = " or ".join(sorted(repr(choice.value) for choice in possible))
                 raise ValueError(f"{self.core.value} with {word} = {value.value!r} does not exist; expected {choices}")
-        wanted = {"core", "fpu", "simd", "memory", "clock", "link"} | ({"settings"} if self.settings else set())
+        optional = {"settings": bool(self.settings), "image": self.image is not None}
+        wanted = {"core", "fpu", "simd", "memory", "clock", "link"} | {word for word, given in optional.items() if given}
         missing = wanted - self.sources.keys()
         if missing:
             raise ValueError(f"sources lacks an entry for {', '.join(sorted(missing))}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecompress.artifact import Engine, Firmware, GeneratedModel
+from edgecompress.build.boot2 import render_boot2, seal_boot2
 from edgecompress.build.cortex_m import Speed, compile_flags, core_flags, link_flags, runtime_library
 from edgecompress.build.glue import (
     MANIFEST_SCHEMA,
@@ -24,9 +25,10 @@ from edgecompress.build.glue import (
 )
 from edgecompress.build.sizes import check_fits, check_ram, measure_sizes, model_code_bytes
 from edgecompress.build.toolchain import ZIG, Compiler, Toolchain, locate
+from edgecompress.build.uf2 import to_uf2
 from edgecompress.elf import Image, read_elf
 from edgecompress.errors import ModelError, TargetError, ToolError, UserError
-from edgecompress.files import publish, working_in, write_text
+from edgecompress.files import publish, replacing, working_in, write_text
 from edgecompress.resources import resource_dir
 from edgecompress.target import EmulatorLink, Target
 from edgecompress.tools import run_tool
@@ -38,7 +40,8 @@ def build_firmware(generated: GeneratedModel, target: Target, *, toolchain: Tool
     """Compile and link a generated model for a target.
 
     Args:
-        output: a folder; `firmware.elf`, `firmware.map`, `link.ld` and `generated/` are written there, the ELF last.
+        output: a folder; `firmware.elf`, `firmware.map`, `link.ld`, `generated/` and, where the target asks for it, `firmware.uf2` are
+            written there, the ELF last.
 
     Raises:
         UserError: the model's engine cannot be linked here.
@@ -57,7 +60,7 @@ def build_firmware(generated: GeneratedModel, target: Target, *, toolchain: Tool
     with working_in(output) as work:
         build = _Build(generated, target, locate(toolchain), work)
         firmware = build.run()
-        _publish(work, output)
+        _publish(work, output, ["firmware.uf2"] if target.image is not None else [])
     return Firmware(output / "firmware.elf", target.name, generated.info, firmware.sizes, firmware.toolchain)
 
 
@@ -112,11 +115,13 @@ class _Build:
         code_bytes = model_code_bytes(self._link_model(objects[: len(model) + len(shared)]))
         manifest = Manifest(MANIFEST_SCHEMA, self.target.name, self.compiler.version, code_bytes, info)
         write_text(self.work / "generated" / "manifest.s", render_manifest(manifest))
-        self._tool([*self.compiler.command, *core_flags(self.compiler.kind, self.target), "-c", "generated/manifest.s", "-o", "manifest.o"])
-        objects.append("manifest.o")
+        objects += [self._assemble("generated/manifest.s"), *self._boot2()]
         image = self._link_firmware(objects, code_bytes)
         sizes = measure_sizes(image, code_bytes)
         check_fits(image, sizes, info, self.target)
+        if self.target.image is not None:
+            with replacing(self.work / "firmware.uf2") as path:
+                path.write_bytes(to_uf2(image, self.target.image.family))
         return Firmware(self.work / "firmware.elf", self.target.name, info, sizes, self.compiler.version)
 
     def _write_generated(self) -> None:
@@ -134,6 +139,22 @@ class _Build:
         files = [self.work / "generated" / "app_model.c", self.firmware_dir / "boards" / "cortex_m" / "startup.c"]
         files += [path for folder in folders for path in sorted(folder.glob("*.c"))]
         return [_Source(path, Speed.SMALL) for path in files]
+
+    def _boot2(self) -> list[str]:
+        """The object of the board's second boot stage, where it has one: linked alone first, because a checksum covers the result."""
+        board = self.firmware_dir / "boards" / self.target.board
+        if not (board / "boot2.S").is_file():
+            return []
+        self._link([self._assemble(str(board / "boot2.S"))], ["-Wl,-e,boot2"], board / "boot2.ld", "boot2.elf")
+        code = b"".join(segment.data for segment in read_elf(self.work / "boot2.elf").segments)
+        write_text(self.work / "generated" / "boot2.s", render_boot2(seal_boot2(code)))
+        return [self._assemble("generated/boot2.s")]
+
+    def _assemble(self, source: str) -> str:
+        """Assemble one file; returns the object's name in the work folder."""
+        to = f"{Path(source).parent.name}_{Path(source).stem}.o"
+        self._tool([*self.compiler.command, *core_flags(self.compiler.kind, self.target), "-c", source, "-o", to])
+        return to
 
     def _compile(self, sources: Sequence[_Source]) -> list[str]:
         """Compile each source; returns the objects' names in the work folder, in order."""
@@ -198,7 +219,7 @@ class _Build:
         return run_tool(command, cwd=self.work, environment=self.compiler.environment)
 
 
-def _publish(work: Path, output: Path) -> None:
+def _publish(work: Path, output: Path, extra: Sequence[str]) -> None:
     """Move the results into place, the ELF last."""
     generated = sorted(path.relative_to(work) for path in (work / "generated").rglob("*") if not path.is_dir())
-    publish(work, output, [*generated, Path("link.ld"), Path("firmware.map"), Path("firmware.elf")])
+    publish(work, output, [*generated, *map(Path, ["link.ld", "firmware.map", *extra, "firmware.elf"])])
