@@ -124,12 +124,19 @@ class ProfiledOp(_Document):
 
 
 class Parity(_Document):
-    """Outputs on this device against `reference`, over `inputs` inputs."""
+    """Outputs on this device against `reference`, over `inputs` inputs.
+
+    Attributes:
+        tolerance: by how many counts an element may differ: 0 where the device rounds as the reference does.
+        outputs_sha256: of all outputs, one after another: equal for two runtimes that gave the same bytes.
+    """
 
     reference: str
     inputs: Count
     mismatched_bytes: Count
     largest_difference: Count
+    tolerance: Count = 0
+    outputs_sha256: str | None = None
 
 
 class Accuracy(_Document):

@@ -1,4 +1,4 @@
-"""`edgecompress build`: a model as linked firmware for one target."""
+"""`edgecompress build`: a model as linked firmware for one target, or as a module for an app."""
 
 from __future__ import annotations
 
@@ -8,34 +8,112 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecompress.cli.options import engine_option, keep_input_option, model_argument, name_option, target_argument, toolchain_option
+from edgecompress.errors import TargetError, UserError
 
 if TYPE_CHECKING:
     from edgecompress.artifact import Firmware
 
+APPS = ("android", "ios")
+_OF_FIRMWARE = {"engine": "--engine", "toolchain": "--toolchain", "keep_input": "--keep-input"}
+_OF_APPS = {"package": "--package", "layout": "--layout", "labels": "--labels", "litert": "--litert"}
 
-@click.command(short_help="A model as linked firmware for a target.")
+
+@click.command(short_help="Firmware for a target, or a module for an app.")
 @target_argument
 @model_argument
 @engine_option
 @toolchain_option
-@click.option(
-    "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="The folder for firmware.elf. [default: build/TARGET/NAME]"
-)
+@click.option("-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Where it goes. [default: build/TARGET/NAME]")
 @name_option
 @keep_input_option
-def command(target: str, model: Path, engine: str, toolchain: str, output: Path | None, name: str | None, keep_input: bool) -> None:
+@click.option("--package", metavar="PACKAGE", help="android: the Kotlin package of the module, such as com.acme.digits.")
+@click.option(
+    "--layout",
+    type=click.Choice(["litert", "aot"]),
+    default="litert",
+    show_default=True,
+    help="android: litert runs the .tflite through LiteRT; aot is the generated C behind JNI, with no runtime to depend on.",
+)
+@click.option(
+    "--labels",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="android, ios: the classes' names, one a line, or a JSON array of strings.",
+)
+@click.option("--litert", metavar="VERSION", help="android: the release of LiteRT that the module depends on.")
+@click.pass_context
+def command(
+    context: click.Context,
+    target: str,
+    model: Path,
+    engine: str,
+    toolchain: str,
+    output: Path | None,
+    name: str | None,
+    keep_input: bool,
+    package: str | None,
+    layout: str,
+    labels: Path | None,
+    litert: str | None,
+) -> None:
     """Compile and link a model for TARGET; say what it takes of flash and RAM, read from the linked file.
 
-    TARGET is a name that `edgecompress targets` lists, or the path of a target's .toml file. Exit code 3 when the model does not fit.
+    TARGET is a name that `edgecompress targets` lists, or the path of a target's .toml file. `android` writes a Gradle library module,
+    `ios` a Swift package. Exit code 3 when the model does not fit.
     """
+    if target in APPS:
+        _refuse(context, _OF_FIRMWARE, f"{target} is no core to build firmware for")
+        _build_app(target, model, package, output, name, labels, layout, litert)
+        return
+    _refuse(context, _OF_APPS, f"{target} is no app")
+    if target == "local" or target.startswith(("serial:", "adb:", "ssh:")):
+        raise TargetError(
+            f"{target} is no core to build for",
+            hint="name one that edgecompress targets lists, such as cortex-m4; measure builds for computers and phones by itself",
+        )
+    _build_firmware(target, model, engine, toolchain, output, name, keep_input)
+
+
+def _refuse(context: click.Context, options: dict[str, str], why: str) -> None:
+    """An option that would have no effect is an error.
+
+    Raises:
+        UserError: one of `options` was given.
+    """
+    for parameter, option in options.items():
+        if context.get_parameter_source(parameter) is click.core.ParameterSource.COMMANDLINE:
+            raise UserError(f"{option} has no effect here: {why}", hint="leave it out")
+
+
+def _build_app(
+    target: str,
+    model: Path,
+    package: str | None,
+    output: Path | None,
+    name: str | None,
+    labels: Path | None,
+    layout: str,
+    litert: str | None,
+) -> None:
+    from edgecompress.cli.android import build_android_command
+
+    if target == "ios":
+        from edgecompress.cli.ios import build_ios_command
+
+        for option, value in (("--package", package), ("--litert", litert)):
+            if value is not None:
+                raise UserError(f"{option} is of Android modules", hint="leave it out")
+        build_ios_command(model, output, name, labels)
+        return
+    build_android_command(model, package, output, name, labels, layout, litert)
+
+
+def _build_firmware(target: str, model: Path, engine: str, toolchain: str, output: Path | None, name: str | None, keep_input: bool) -> None:
     from edgecompress.artifact import Engine
     from edgecompress.cli.console import stdout_console
     from edgecompress.cli.tables import print_pairs
-    from edgecompress.errors import TargetError
     from edgecompress.pipeline import build
 
-    if target in ("local", "serial:"):
-        raise TargetError(f"{target} is no core to build for", hint="name one that edgecompress targets lists, such as cortex-m4")
     firmware = build(target, model, engine=Engine(engine), toolchain=toolchain, output=output, name=name, keep_input=keep_input)
     print_pairs(stdout_console(), _facts(firmware))
 

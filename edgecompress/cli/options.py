@@ -9,17 +9,20 @@ import click
 
 from edgecompress.errors import OutputError, TargetError, UserError
 
-_LATER = ("android", "adb:", "ssh:")
-"""Targets that the words of the toolkit already name, and that this version cannot reach."""
-
 
 def _read_target(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    if value in _LATER or value.startswith(tuple(kind for kind in _LATER if kind.endswith(":"))):
-        raise TargetError(f"target {value!r} is not in this version", hint="see what there is: edgecompress targets")
     if value.startswith("serial:") and value != "serial:":
         port = value.removeprefix("serial:")
         raise TargetError(f"a serial target names no port itself; {value!r} does", hint=f"write serial: --port {port}")
+    if value == "ssh:":
+        raise TargetError("ssh: names no machine", hint="write ssh:USER@HOST, for example ssh:pi@raspberrypi")
     return value
+
+
+def _read_device(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if value in ("android", "ios"):
+        raise TargetError(f"{value} is what build makes, and no device", hint="a phone is adb:SERIAL; adb devices lists them")
+    return _read_target(context, parameter, value)
 
 
 def require_port(target: str, port: str | None) -> None:
@@ -58,6 +61,7 @@ def read_name(context: click.Context, parameter: click.Parameter, value: str | N
 
 
 target_argument = click.argument("target", metavar="TARGET", callback=_read_target)
+device_argument = click.argument("target", metavar="TARGET", callback=_read_device)
 model_argument = click.argument("model", metavar="MODEL.tflite", type=click.Path(path_type=Path))
 optional_model_argument = click.argument("model", metavar="[MODEL.tflite|FIRMWARE.elf]", required=False, type=click.Path(path_type=Path))
 
@@ -70,8 +74,8 @@ engine_option = click.option(
 )
 any_engine_option = click.option(
     "--engine",
-    type=click.Choice(["aot", "tflm", "litert"]),
-    help="What executes the model. [default: aot on a core, litert on local, whatever a firmware file or a board holds]",
+    type=click.Choice(["aot", "tflm", "litert", "tflite-runtime"]),
+    help="What executes the model. [default: aot on a core or phone, litert on local and ssh:, whatever a firmware file or a board holds]",
 )
 toolchain_option = click.option(
     "--toolchain",

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
+from edgecompress.cli.machine_options import machine_options, read_machine
 from edgecompress.cli.options import (
     any_engine_option,
+    device_argument,
     optional_model_argument,
     port_option,
     require_other_file,
     require_port,
-    target_argument,
     toolchain_option,
 )
 from edgecompress.errors import OutputError, UserError
@@ -24,7 +25,7 @@ _MAX_INPUT_BYTES = 256 << 20
 
 
 @click.command(short_help="Raw tensor bytes through a device.")
-@target_argument
+@device_argument
 @optional_model_argument
 @any_engine_option
 @click.option(
@@ -40,8 +41,21 @@ _MAX_INPUT_BYTES = 256 << 20
 )
 @port_option
 @toolchain_option
+@machine_options
 def command(
-    target: str, model: Path | None, engine: str | None, inputs: tuple[str, ...], outputs: tuple[str, ...], port: str | None, toolchain: str
+    target: str,
+    model: Path | None,
+    engine: str | None,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    port: str | None,
+    toolchain: str,
+    threads: int,
+    kernels: str | None,
+    core: str,
+    benchmark_model: Path | None,
+    min_seconds: float | None,
+    python: str | None,
 ) -> None:
     """Run one inference on TARGET: raw tensor bytes in, raw tensor bytes out (row-major, little-endian, as in the .tflite).
 
@@ -51,13 +65,17 @@ def command(
     from edgecompress.pipeline import run
 
     require_port(target, port)
+    machine = read_machine(
+        target, threads=threads, kernels=kernels, core=core, benchmark_model=benchmark_model, min_seconds=min_seconds, python=python
+    )
     for name in outputs:
         require_other_file(name, model)
     for option, names in (("--input", inputs), ("--output", outputs)):
         if names.count("-") > 1:
             raise UserError(f"{option} - was given {names.count('-')} times; a stream carries one tensor", hint="give files for the others")
     given = [_read(name) for name in inputs]
-    results = run(target, model, engine=None if engine is None else Engine(engine), inputs=given, port=port, toolchain=toolchain)
+    known = None if engine is None else Engine(engine)
+    results = run(target, model, engine=known, inputs=given, port=port, toolchain=toolchain, machine=machine)
     _write_all(results, outputs)
 
 

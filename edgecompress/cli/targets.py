@@ -21,7 +21,9 @@ def command() -> None:
     columns += [Column(name, number=True) for name in ("flash", "RAM", "clock")]
     columns += [Column(name) for name in ("reached by", "what it is")]
     rows = [_row(target) for target in all_targets()]
-    rows.append(["local", *[""] * 6, "ai-edge-litert", "this computer"])
+    rows.append(["local", *[""] * 6, "a program", "this computer"])
+    rows.append(["adb:SERIAL", *[""] * 6, "adb", "an Android phone; adb: alone is the only one"])
+    rows.append(["ssh:USER@HOST", *[""] * 6, "ssh", "a Linux board"])
     rows.append(["serial:", *[""] * 6, "--port", "any board that runs the serial application"])
     print_table(stdout_console(), columns, rows)
 

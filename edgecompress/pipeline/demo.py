@@ -20,7 +20,8 @@ from edgecompress.artifact import Engine
 from edgecompress.errors import MismatchError
 from edgecompress.files import check_writable, write_bytes, write_text
 from edgecompress.pipeline.compress import save_keras, write_result
-from edgecompress.pipeline.firmware import LOCAL, build, generate
+from edgecompress.pipeline.firmware import build, generate
+from edgecompress.pipeline.machines import LOCAL
 from edgecompress.pipeline.measure import measure
 from edgecompress.pipeline.samples import quantize_samples
 from edgecompress.pipeline.sources import load_model

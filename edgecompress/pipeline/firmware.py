@@ -10,13 +10,13 @@ from pathlib import Path
 
 from edgecompress.artifact import Engine, Firmware
 from edgecompress.device import Device
-from edgecompress.errors import DeviceError, ModelError, TargetError
+from edgecompress.errors import DeviceError, ModelError
 from edgecompress.files import staging, write_text
+from edgecompress.pipeline.machines import MachineOptions, is_machine, open_machine
 from edgecompress.pipeline.sources import LoadedModel, generate_sources, is_firmware, load_model
 from edgecompress.resources import resource_dir
 from edgecompress.target import EmulatorLink, SerialLink, Target, load_target
 
-LOCAL = "local"
 SERIAL = "serial:"
 # What only our own boards and applications include.
 _APP_HEADERS = frozenset({"ec_model.h", "ec_port.h"})
@@ -117,13 +117,15 @@ def run(
     engine: Engine | None = None,
     port: str | None = None,
     toolchain: str = "zig",
+    machine: MachineOptions | None = None,
 ) -> list[bytes]:
     """One inference on a device: raw tensor bytes in, raw tensor bytes out.
 
     Args:
-        target: a target's name or file, `local`, or `serial:` with `port`.
+        target: a target's name or file, `local`, `adb:SERIAL`, `ssh:USER@HOST`, or `serial:` with `port`.
         model: a .tflite, or a firmware.elf; None for what a device on `port` runs.
         inputs: one entry per model input, row-major, little-endian.
+        machine: threads and kernels on a target with an operating system.
 
     Raises:
         DeviceError: the device is absent, silent or faulted.
@@ -132,13 +134,10 @@ def run(
         >>> len(edgecompress.run("cortex-m4", Path("digits.tflite"), inputs=[bytes(64)])[0])
         10
     """
-    if target == LOCAL:
-        from edgecompress.device import open_host
-
-        host_model = load_model(require_model(model, target))
-        check_host_engine(engine)
-        with open_host(host_model.data) as host:
-            return host.run(inputs)
+    if is_machine(target):
+        loaded = load_model(require_model(model, target))
+        with open_machine(target, loaded, engine=engine, options=machine or MachineOptions()) as opened_machine:
+            return opened_machine.device.run(inputs)
     with open_target(target, model, engine=engine, port=port, toolchain=toolchain) as opened:
         return opened.device.run(inputs)
 
@@ -152,16 +151,6 @@ def require_model(model: Path | None, target: str) -> Path:
     if model is None:
         raise ModelError(f"{target} holds no model of its own", hint="give a .tflite or a firmware.elf after the target")
     return model
-
-
-def check_host_engine(engine: Engine | None) -> None:
-    """The host runs models through LiteRT only.
-
-    Raises:
-        TargetError: another engine was asked for.
-    """
-    if engine not in (None, Engine.LITERT):
-        raise TargetError(f"the host (local) runs models through litert, not {engine.value}", hint="leave --engine out, or name a core")
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from edgecompress import __version__
 from edgecompress.artifact import Engine, Firmware, ModelInfo
+from edgecompress.conditions import Conditions, judge
 from edgecompress.device import DeviceModel
 from edgecompress.errors import MismatchError, ModelError
 from edgecompress.numerics.lcg import lcg_inputs
-from edgecompress.pipeline.firmware import LOCAL, OpenedTarget, check_host_engine, open_target, require_model
-from edgecompress.pipeline.reference import Runner, check_parity
+from edgecompress.pipeline.firmware import OpenedTarget, open_target, require_model
+from edgecompress.pipeline.machines import Look, MachineOptions, OpenedMachine, is_machine, open_machine
+from edgecompress.pipeline.reference import LITERT_TOLERANCE, check_parity
 from edgecompress.pipeline.sources import LoadedModel, is_firmware, load_model
 from edgecompress.profile import (
     Accuracy,
@@ -49,15 +51,18 @@ def measure(
     commands: Sequence[str] = (),
     accuracy: Accuracy | None = None,
     tags: Sequence[str] = (),
+    machine: MachineOptions | None = None,
 ) -> Profile:
     """Measure one model on one device.
 
     Args:
-        target: a target's name or file, `local`, or `serial:` with `port`.
+        target: a target's name or file, `local`, `adb:SERIAL`, `ssh:USER@HOST`, or `serial:` with `port`.
         model: a .tflite or a firmware.elf; None for what a device on `port` runs.
-        runs, warmup: timed and untimed inferences; defaults differ for counted instructions and read clocks.
+        runs, warmup: timed and untimed inferences; defaults differ for counted instructions and read clocks. On a machine with an
+            operating system, the usual 100 runs after 10 warm-ups go on for a second and half a second at least.
         parity_inputs: how many generated inputs (seeds 1, 2, ...) are compared with the reference kernels; 0 skips it.
         reference: the .tflite behind a firmware.elf, so that its outputs can be compared as well.
+        machine: threads, kernels and core on a target with an operating system (`local`, `adb:`, `ssh:`).
         commands: how this measurement was asked for, kept in the profile.
 
     Raises:
@@ -68,8 +73,11 @@ def measure(
         >>> edgecompress.measure("cortex-m4", Path("digits.tflite")).latency.unit
         'instructions'
     """
-    if target == LOCAL:
-        profile = _measure_host(load_model(require_model(model, target)), engine, runs, warmup, parity_inputs)
+    if is_machine(target):
+        loaded = load_model(require_model(model, target))
+        options = machine or MachineOptions()
+        with open_machine(target, loaded, engine=engine, options=options, seconds=options.seconds(runs, warmup)) as opened_machine:
+            profile = _measure_machine(target, opened_machine, loaded, runs, warmup, parity_inputs)
     else:
         source = reference or (model if model is not None and not is_firmware(model) else None)
         known = None if source is None else load_model(source)
@@ -85,33 +93,70 @@ def measure(
     )
 
 
-def _measure_host(model: LoadedModel, engine: Engine | None, runs: int | None, warmup: int | None, parity_inputs: int) -> Profile:
-    from edgecompress.device import open_host
-
-    check_host_engine(engine)
-    graph = model.graph
+def _measure_machine(
+    target: str, opened: OpenedMachine, model: LoadedModel, runs: int | None, warmup: int | None, parity_inputs: int
+) -> Profile:
+    graph, device = model.graph, opened.device
     sizes = [graph.tensor(i).bytes for i in graph.inputs]
-    with open_host(model.data) as host:
-        measured = host.measure(lcg_inputs(1, sizes), runs=runs or RUNS_TIMED, warmup=WARMUP_TIMED if warmup is None else warmup)
-        parity = _host_parity(host.run, model, _parity_samples(sizes, parity_inputs))
+    # Parity first: a wrong program is found before minutes of measuring.
+    parity = _machine_parity(opened, model, _parity_samples(sizes, parity_inputs))
+    before = opened.look()
+    measured = device.measure(lcg_inputs(1, sizes), runs=runs or RUNS_TIMED, warmup=WARMUP_TIMED if warmup is None else warmup)
+    conditions = _with_looks(measured.conditions or Conditions(), before, opened.look())
     return Profile(
-        target=LOCAL,
+        target=target,
         model=ProfiledModel(name=graph.name, sha256=graph.sha256, macs=graph.macs, parameters=graph.parameters),
-        engine="litert",
-        toolchain=None,
+        engine=opened.engine.value,
+        toolchain=opened.toolchain,
         latency=summarize(measured),
-        memory=Memory(),
+        memory=_machine_memory(opened, measured),
+        ops=_machine_ops(opened, measured),
         parity=parity,
-        environment=_environment(measured),
+        environment={**_environment(measured), **opened.facts},
+        plan=None if opened.info is None else tuple(_plan(opened.info)),
+        conditions=conditions,
+        validity=judge(conditions),
     )
 
 
-def _host_parity(run: Runner, model: LoadedModel, samples: Sequence[Sequence[bytes]]) -> Parity | None:
-    """LiteRT against the reference kernels; None for a model that only LiteRT takes, such as float16 or dynamic range."""
+def _machine_parity(opened: OpenedMachine, model: LoadedModel, samples: Sequence[Sequence[bytes]]) -> Parity | None:
+    """None for a model that only LiteRT takes, such as float16 or dynamic range."""
+    if opened.engine is Engine.AOT:
+        return check_parity(opened.device.run, model, samples)
     try:
-        return check_parity(run, model, samples)
+        return check_parity(opened.device.run, model, samples, tolerance=LITERT_TOLERANCE)
     except ModelError:
         return None
+
+
+def _with_looks(conditions: Conditions, before: Look | None, after: Look | None) -> Conditions:
+    """What a phone said of itself before and after; the worse of the two counts."""
+    looks = [look for look in (before, after) if look is not None]
+    statuses = [look.thermal_status for look in looks if look.thermal_status is not None]
+    savers = [look.battery_saver for look in looks if look.battery_saver is not None]
+    return conditions.model_copy(update={"thermal_status": max(statuses, default=None), "battery_saver": any(savers) if savers else None})
+
+
+def _machine_memory(opened: OpenedMachine, measured: Measurement) -> Memory:
+    sizes = opened.sizes
+    if sizes is None:
+        return Memory(peak_rss_bytes=measured.peak_rss_bytes, model_ram_bytes=measured.model_ram_bytes)
+    return Memory(
+        code_bytes=sizes.code_bytes,
+        model_bytes=sizes.model_bytes,
+        harness_bytes=sizes.harness_bytes,
+        flash_bytes=sizes.flash_bytes,
+        arena_bytes=sizes.arena_bytes,
+        # .data and .bss of the runner hold its samples, which no application has.
+        peak_rss_bytes=measured.peak_rss_bytes,
+        model_ram_bytes=measured.model_ram_bytes,
+    )
+
+
+def _machine_ops(opened: OpenedMachine, measured: Measurement) -> tuple[ProfiledOp, ...]:
+    if opened.info is None:
+        return tuple(ProfiledOp(name=op.name, kind=op.kind, macs=None, latency=op.latency) for op in measured.named_ops)
+    return _steps_of(opened.info, measured)
 
 
 def _measure_device(
@@ -128,6 +173,9 @@ def _measure_device(
     sizes = [spec.bytes for spec in info.inputs]
     measured = device.measure(lcg_inputs(1, sizes), runs=runs or RUNS_COUNTED, warmup=WARMUP_COUNTED if warmup is None else warmup)
     parity = None if model is None else check_parity(device.run, model, _parity_samples(sizes, parity_inputs))
+    conditions = measured.conditions
+    if conditions is not None and facts is not None:
+        conditions = conditions.model_copy(update={"clock_hz_expected": facts.clock.hz})
     return Profile(
         target=facts.name if facts else target,
         model=_profiled_model(info, firmware),
@@ -142,6 +190,8 @@ def _measure_device(
         environment=_environment(measured),
         limits=None if facts is None else Limits(flash_bytes=facts.flash_bytes, ram_bytes=facts.ram_bytes),
         plan=None if firmware is None else tuple(_plan(firmware.info)),
+        conditions=conditions,
+        validity=None if conditions is None else judge(conditions),
     )
 
 
@@ -174,10 +224,14 @@ def _ops(firmware: Firmware | None, measured: Measurement) -> tuple[ProfiledOp, 
     """Per-step numbers, named by the firmware's manifest; without it the device's steps are known by number only."""
     if firmware is None:
         return tuple(ProfiledOp(name=f"step {i}", kind="", macs=None, latency=value) for i, value in enumerate(measured.ops))
-    values = measured.ops or (None,) * len(firmware.info.steps)
+    return _steps_of(firmware.info, measured)
+
+
+def _steps_of(info: ModelInfo, measured: Measurement) -> tuple[ProfiledOp, ...]:
+    values = measured.ops or (None,) * len(info.steps)
     return tuple(
         ProfiledOp(name=step.name, kind=step.kind, macs=step.macs, latency=value, fused=step.fused)
-        for step, value in zip(firmware.info.steps, values, strict=True)
+        for step, value in zip(info.steps, values, strict=True)
     )
 
 

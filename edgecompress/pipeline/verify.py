@@ -24,13 +24,11 @@ from edgecompress.device import Device
 from edgecompress.device.interpreters import NUMPY_TYPES, LiteRtReference, TflmHost, Trace, tflm_available
 from edgecompress.errors import ToolError
 from edgecompress.graph import Graph, Op
-from edgecompress.pipeline.reference import element_difference
+from edgecompress.pipeline.reference import LITERT_TOLERANCE, element_difference
 from edgecompress.pipeline.samples import as_raw, as_reals, load_samples
 from edgecompress.pipeline.sources import LoadedModel, load_model
 from edgecompress.progress import Progress, silent
 
-# XNNPACK rounds once where the others round twice; on softmax outputs up to 13 LSB were seen, on logits 2.
-LITERT_TOLERANCE = 16
 # Fake-quant arithmetic in float32 against integers: up to 2 LSB on logits, 13 after a softmax amplifies them.
 KERAS_TOLERANCE = 16
 

@@ -206,7 +206,8 @@ def _parity(profile: Profile) -> Cell:
     inputs = f"{parity.inputs} inputs"
     if parity.mismatched_bytes == 0:
         return Cell(f"same bytes, {inputs}")
-    return Cell(f"{parity.mismatched_bytes:,} differ, by <= {parity.largest_difference}, {inputs}")
+    allowed = f" ({parity.tolerance} allowed)" if parity.tolerance else ""
+    return Cell(f"{parity.mismatched_bytes:,} differ, by <= {parity.largest_difference}{allowed}, {inputs}")
 
 
 def _joined(items: Sequence[str] | None) -> str:
@@ -231,8 +232,14 @@ _ROWS: tuple[tuple[str, Callable[[Profile], Cell]], ...] = (
     ("arena", _bytes(lambda p: p.memory.arena_bytes)),
     ("static RAM", _bytes(lambda p: p.memory.static_ram_bytes)),
     ("stack", _bytes(lambda p: p.memory.stack_bytes)),
+    ("peak RSS", _bytes(lambda p: p.memory.peak_rss_bytes)),
+    ("model's RAM", _bytes(lambda p: p.memory.model_ram_bytes)),
     ("accuracy", _accuracy),
     ("parity", _parity),
     ("  against", _words(lambda p: p.parity.reference if p.parity else None)),
+    ("  outputs", _words(lambda p: p.parity.outputs_sha256[:12] if p.parity and p.parity.outputs_sha256 else None)),
+    ("kernels", _words(lambda p: (p.environment or {}).get("kernels"))),
+    ("threads", _words(lambda p: None if p.conditions is None or p.conditions.threads is None else str(p.conditions.threads))),
+    ("doubt", _words(lambda p: "; ".join(p.validity.reasons) if p.validity else None)),
     ("tags", _words(lambda p: _joined(p.tags))),
 )
