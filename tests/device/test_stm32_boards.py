@@ -8,16 +8,21 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
+from sample_models import tiny_classifier
 from simulated_stm32 import CCR, DCISW, F405, F411, F446, Chip, Run, stm32f1, stm32f4, stm32h7, stm32l4
 from toy_firmware import SAMPLE, TOUCHED_BYTES, toy_model, toy_output
 
 from edgecompress.artifact import Firmware
 from edgecompress.build import build_firmware
-from edgecompress.device import open_qemu
+from edgecompress.codegen import generate_aot
+from edgecompress.convert import read_tflite
+from edgecompress.device import open_emulator, open_qemu
 from edgecompress.elf import read_elf
-from edgecompress.errors import ToolError
+from edgecompress.errors import DeviceError, ToolError
+from edgecompress.numerics.reference import run_reference
 from edgecompress.target import Core, Fpu, QemuLink, SerialLink, all_targets, load_target
 
 CHIPS: dict[str, Chip] = {
@@ -252,6 +257,34 @@ def test_the_real_driver_in_qemu(name, build):
     assert first.ops == second.ops
     assert first.arena_touched_bytes == TOUCHED_BYTES
     assert 0 < first.stack_bytes < 200
+
+
+@needs_qemu
+@pytest.mark.parametrize(("name", "core"), [("qemu-netduinoplus2", "cortex-m4"), ("qemu-stm32vldiscovery", "cortex-m3")])
+def test_a_network_in_qemu(name, core, tmp_path):
+    """A small residual network gives the reference's bytes on the real driver, and the emulator's count of instructions."""
+    graph = read_tflite(tiny_classifier(), name="tiny")
+    generated = generate_aot(graph)
+    values = [np.random.default_rng(seed).integers(-128, 128, (1, 8, 8, 1)).astype(np.int8) for seed in range(3)]
+    firmware = build_firmware(generated, load_target(name), output=tmp_path / "out")
+    assert firmware.sizes.arena_bytes + firmware.sizes.static_ram_bytes + load_target(name).stack_bytes <= load_target(name).ram_bytes
+    with open_qemu(firmware, load_target(name)) as device:
+        for value in values:
+            expected = run_reference(graph, [value])[graph.outputs[0]].tobytes()
+            assert device.run([value.tobytes()]) == [expected]
+        counted = device.measure([values[0].tobytes()], runs=3, warmup=0)
+    emulated = build_firmware(generated, load_target(core), output=tmp_path / "emulated")
+    with open_emulator(emulated, load_target(core)) as device:
+        assert counted.samples == device.measure([values[0].tobytes()], runs=3, warmup=0).samples
+
+
+@needs_qemu
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_fault_is_said_over_the_usart(name, build):
+    """A store to where nothing is stops the firmware, and the error has the fault's place."""
+    firmware = build(name, breakage="*(volatile uint32_t *)0xE0200000u = 1;")
+    with open_qemu(firmware, load_target(name)) as device, pytest.raises(DeviceError, match=r"fault: exception 3 pc=0800[0-9a-f]{4}"):
+        device.run([SAMPLE])
 
 
 @needs_qemu
