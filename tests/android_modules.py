@@ -11,10 +11,14 @@ from pathlib import Path
 from graphs import one_op, tensor
 from sample_models import tiny_classifier
 
-from edgecompress.build.android import Golden, GoldenSample, build_android
+from edgecompress.build.android import Golden, GoldenSample, build_android, describe
+from edgecompress.build.android.aot import aot_files
+from edgecompress.codegen import generate_aot
 from edgecompress.convert import read_tflite
 from edgecompress.graph import DType, Graph, Tensor
 from edgecompress.numerics.lcg import lcg_inputs
+from edgecompress.pipeline.golden import golden_vectors
+from edgecompress.pipeline.sources import LoadedModel
 
 AWKWARD_LABELS = ('say "7"', "größe $x ${y} \\n", "two\nlines", "\u2028 \U0001f600 */ </b>")
 REFERENCE = "a reference of the tests"
@@ -104,5 +108,16 @@ def floats() -> Sample:
     return build_sample("net.example", "模型", "Model", data, graph)
 
 
+@cache
+def compiled_c() -> Sample:
+    """The classifier as C behind JNI, with the reference's golden vectors and no tolerance."""
+    data = tiny_classifier()
+    graph = read_tflite(data, name="digits")
+    golden = golden_vectors(LoadedModel(data, graph), 0)
+    module = describe(data, graph, "com.acme.compiled", name="compiled", labels=AWKWARD_LABELS, golden=golden)
+    return Sample("com.acme.compiled", "CompiledModel", graph, aot_files(module, generate_aot(graph)))
+
+
 def all_samples() -> list[Sample]:
+    """Those of the LiteRT layout."""
     return [digits(), mixed(), paired(), floats()]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from android_modules import AWKWARD_LABELS, all_samples, digits, golden_for, mixed, paired
 from sample_models import tiny_classifier
+from tflite_builder import run_litert
 
-from edgecompress.build.android import LiteRt, build_android, describe
+from edgecompress.build.android import Layout, LiteRt, build_android, describe
 from edgecompress.build.android.litert import MIN_SDK
 from edgecompress.build.android.vectors import dequantize, quantize
 from edgecompress.cli.android import build_android_command
@@ -20,7 +21,10 @@ from edgecompress.convert import read_tflite
 from edgecompress.errors import DataError, OutputError, UserError
 from edgecompress.pipeline.android import build_android as build_module
 from edgecompress.pipeline.android import read_labels
+from edgecompress.pipeline.golden import golden_vectors
+from edgecompress.pipeline.reference import LITERT_TOLERANCE
 from edgecompress.pipeline.samples import as_raw
+from edgecompress.pipeline.sources import LoadedModel
 
 MODULE = "model/build.gradle.kts"
 LEAST_SDK_OF_LITERT_1 = 21
@@ -191,6 +195,41 @@ def test_the_pipeline_writes_a_module_with_the_references_vectors(tmp_path):
     assert len(set(golden)) > 1
     # Probabilities of a softmax, in counts of 1/256 above -128.
     assert all(abs(int(np.frombuffer(raw, np.int8).astype(int).sum()) + 4 * 128 - 256) <= 4 for raw in golden)
+
+
+def test_litert_on_this_computer_passes_the_golden_vectors():
+    """The kernels that phones use, as far as a computer has them, stay inside the tolerance that the module states."""
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is missing: pip install ai-edge-litert")
+    data = tiny_classifier()
+    golden = golden_vectors(LoadedModel(data, digits().graph), LITERT_TOLERANCE)
+    for sample in golden.samples:
+        (got,) = run_litert(data, [np.frombuffer(sample.inputs[0], np.int8).reshape(1, 8, 8, 1)], "xnnpack")
+        difference = np.abs(got.astype(int) - np.frombuffer(sample.outputs[0], np.int8).reshape(got.shape))
+        assert difference.max() <= golden.tolerance
+
+
+def test_golden_vectors_tell_a_model_that_looks_from_one_that_does_not():
+    """The outputs of any two vectors are farther apart than the tolerance: bytes that ignore the input fail on some vector."""
+    data, graph = tiny_classifier(), digits().graph
+    golden = golden_vectors(LoadedModel(data, graph), LITERT_TOLERANCE)
+    module = describe(data, graph, "com.acme.digits", name="digits", labels=None, golden=golden)
+    assert module.golden_spread > golden.tolerance
+    assert golden == golden_vectors(LoadedModel(data, graph), LITERT_TOLERANCE)
+    readme = build_android(data, graph, "com.acme.digits", name="digits", labels=None, golden=golden)["README.md"].decode()
+    assert f"differ by {module.golden_spread} counts or more" in readme
+
+
+def test_the_aot_layout_asks_for_the_very_bytes(tmp_path):
+    """The other layout holds C in place of LiteRT, allows no difference at all, and takes no release of LiteRT."""
+    model = tmp_path / "digits.tflite"
+    model.write_bytes(tiny_classifier())
+    written = build_module(model, package="com.acme.digits", output=tmp_path / "out", layout=Layout.AOT)
+    assert {"digits.c", "digits_data.c"} <= {path.name for path in written}
+    golden = (tmp_path / "out/model/src/androidTest/kotlin/com/acme/digits/Golden.kt").read_text()
+    assert "const val TOLERANCE = 0.0" in golden
+    assert "litert:" not in (tmp_path / "out" / MODULE).read_text()
+    with pytest.raises(UserError, match="LiteRT"):
+        build_module(model, package="com.acme.digits", output=tmp_path / "other", layout=Layout.AOT, litert="1.4.2")
 
 
 def test_another_models_leftovers_are_not_mixed_in(tmp_path):

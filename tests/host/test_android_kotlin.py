@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from android_modules import AWKWARD_LABELS, Sample, all_samples, digits, floats, mixed
+from android_modules import AWKWARD_LABELS, Sample, all_samples, compiled_c, digits, floats, mixed
+
+from edgecompress.tools import find_zig
 
 STUBS = Path(__file__).parents[1] / "android_stubs"
 JAVA = Path("/usr/share/java")
@@ -60,7 +62,7 @@ class Compiled:
     folders: dict[str, Path]
 
     def run(
-        self, sample: Sample, *properties: str, tests: Sequence[str] | None = None, without: str = ""
+        self, sample: Sample, *properties: str, tests: Sequence[str] | None = None, without: str = "", options: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
         """The sample's tests on a JVM of their own; `without` names a folder of classes to leave out."""
         source = self.folders[sample.model_class] / "model/src"
@@ -71,7 +73,13 @@ class Compiled:
             "testAssets": source / "androidTest/assets",
         }
         paths = [path for path in self.class_path.split(os.pathsep) if not without or not path.endswith(without)]
-        command = ["java", *QUICK_JVM, *(f"-Dstub.{key}={value}" for key, value in types.items()), *(f"-Dstub.{p}" for p in properties)]
+        command = [
+            "java",
+            *QUICK_JVM,
+            *options,
+            *(f"-Dstub.{key}={value}" for key, value in types.items()),
+            *(f"-Dstub.{p}" for p in properties),
+        ]
         command += ["-cp", os.pathsep.join([*paths, str(source / "test/resources")]), "org.junit.runner.JUnitCore"]
         return subprocess.run([*command, *(tests or sample.model_tests)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
 
@@ -116,14 +124,15 @@ def compiled(tmp_path_factory) -> Compiled:
     require_java()
     compiler, standard, *rest = kotlin_jars()
     work = tmp_path_factory.mktemp("kotlin")
-    folders = {sample.model_class: sample.write(work / sample.model_class) for sample in all_samples()}
+    samples = [*all_samples(), compiled_c()]
+    folders = {sample.model_class: sample.write(work / sample.model_class) for sample in samples}
     libraries = [*(JAVA / jar for jar in LIBRARIES), standard]
     stubs, gpu, classes = work / "stubs", work / "gpu", work / "classes"
     javac(sorted(path for path in STUBS.rglob("*.java")), stubs, libraries)
     # The GPU's classes are apart: an app need not have them.
     (stubs / "org/tensorflow/lite/gpu").rename(make(gpu / "org/tensorflow/lite") / "gpu")
     sources = [path for folder in folders.values() for path in folder.rglob("*.kt")]
-    for sample in all_samples():
+    for sample in samples:
         path = make(work / "readme") / f"{sample.model_class}.kt"
         path.write_text(readme_snippet(sample), encoding="utf-8")
         sources.append(path)
@@ -243,6 +252,38 @@ def test_the_gpu_is_used_or_refused_by_name(compiled, properties, without, said)
     done = compiled.run(digits(), *properties, tests=["probe.GpuProbe"], without=without)
     assert said in done.stdout
     assert ("GPU delegate closed" in done.stdout) == (said == "gpu opened")
+
+
+def build_native(module: Path, library: Path) -> None:
+    """The module's C as a library for this computer, as its CMakeLists.txt has it."""
+    home = Path(shutil.which("javac") or "").resolve().parents[1]
+    if not (home / "include/jni.h").exists():
+        pytest.skip(f"{home} has no jni.h: apt install default-jdk-headless")
+    zig, cpp = find_zig(), module / "src/main/cpp"
+    headers = [cpp, cpp / "edgecompress/include", home / "include", home / "include/linux"]
+    command = [str(zig.program), "cc", "-std=c11", "-O1", "-shared", "-fPIC", *(f"-I{folder}" for folder in headers)]
+    sources = map(str, sorted(cpp.rglob("*.c")))
+    environment = {**os.environ, **zig.environment}
+    done = subprocess.run(
+        [*command, *sources, "-o", str(library)], capture_output=True, text=True, timeout=TIMEOUT_S, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_aot_layouts_own_tests_pass_on_its_real_c(compiled, tmp_path):
+    """Kotlin, JNI and the generated C together give the reference's bytes on this computer, every one of them."""
+    build_native(compiled.folders["CompiledModel"] / "model", tmp_path / "libcom_acme_compiled.so")
+    done = compiled.run(compiled_c(), options=["-Xcheck:jni", f"-Djava.library.path={tmp_path}"])
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"OK \(\d+ tests\)", done.stdout)
+    assert "WARNING" not in done.stdout + done.stderr
+
+
+def test_an_app_without_its_native_library_is_told_so(compiled, tmp_path):
+    """A device that no library was built for is an error that names the library and where to change that."""
+    done = compiled.run(compiled_c(), tests=["com.acme.compiled.ParityTest"], options=[f"-Djava.library.path={tmp_path}"])
+    assert done.returncode == 1
+    assert "IllegalStateException: libcom_acme_compiled.so is not in the app for this device" in done.stdout
 
 
 def test_an_app_without_the_gpus_classes_runs(compiled):
