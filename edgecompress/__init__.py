@@ -4,6 +4,8 @@ The verbs of the command line are functions here, with the same names and the sa
 
     demo  compress  sensitivity  inspect  verify  generate  build  run  measure  compare  targets  doctor
 
+`build_android` and `build_ios` are the commands `build android` and `build ios`.
+
 Nothing is imported until a name is used, so `import edgecompress` costs nothing.
 
 Example:
@@ -37,12 +39,15 @@ if TYPE_CHECKING:
         UnsupportedOpError,
         UserError,
     )
+    from edgecompress.pipeline.android import build_android
     from edgecompress.pipeline.compress import compress
     from edgecompress.pipeline.demo import demo
     from edgecompress.pipeline.firmware import build, generate, run
     from edgecompress.pipeline.inspect import inspect
+    from edgecompress.pipeline.machines import MachineOptions
     from edgecompress.pipeline.measure import measure
     from edgecompress.pipeline.sensitivity import sensitivity
+    from edgecompress.pipeline.swift import build_ios
     from edgecompress.pipeline.verify import verify
     from edgecompress.profile import Profile, read_profile, write_profile
     from edgecompress.report.compare import compare
@@ -59,6 +64,7 @@ __all__ = [
     "Engine",
     "Firmware",
     "LinkError",
+    "MachineOptions",
     "MismatchError",
     "ModelError",
     "OutputError",
@@ -70,6 +76,8 @@ __all__ = [
     "UnsupportedOpError",
     "UserError",
     "build",
+    "build_android",
+    "build_ios",
     "compare",
     "compress",
     "demo",
@@ -90,7 +98,10 @@ _HOMES = {
     "artifact": ("Engine", "Firmware"),
     "doctor": ("doctor",),
     "pipeline": ("build", "compress", "demo", "generate", "inspect", "measure", "run"),
+    "pipeline.android": ("build_android",),
+    "pipeline.machines": ("MachineOptions",),
     "pipeline.sensitivity": ("sensitivity",),
+    "pipeline.swift": ("build_ios",),
     "pipeline.verify": ("verify",),
     "profile": ("Profile", "read_profile", "write_profile"),
     "report.compare": ("compare",),

@@ -70,7 +70,8 @@ _PACKAGES = (
 _PROGRAMS = (
     _Program("qemu-system-arm", "QEMU machines (qemu-mps2-an386, qemu-mps2-an500, qemu-mps3-an547)", "apt install qemu-system-arm"),
     _Program("arm-none-eabi-gcc", "the other compiler (build --toolchain gcc)", "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi"),
-    _Program("adb", "phones (a later version uses it)", "apt install adb, or set EDGECOMPRESS_ADB to its path"),
+    _Program("adb", "phones (adb:SERIAL)", "apt install adb, or set EDGECOMPRESS_ADB to its path"),
+    _Program("ssh", "Linux boards (ssh:USER@HOST)", "apt install openssh-client"),
 )
 
 _NO_WHEEL = "no wheel for this platform (wheels are for Linux on x86-64 only): the rung is reported as missing, all else works"
@@ -133,7 +134,7 @@ def _program(program: _Program) -> Finding:
     path = _find_program(program.name)
     if path is None:
         return Finding(program.name, State.MISSING, "", program.purpose, program.remedy)
-    version = _version_of(path)
+    version = _version_of(program.name, path)
     if version is None:
         return Finding(program.name, State.WRONG, path, program.purpose, f"{path} --version fails: {program.remedy}")
     return Finding(program.name, State.OK, version, program.purpose)
@@ -148,11 +149,11 @@ def _find_program(name: str) -> str | None:
     return os.environ.get("EDGECOMPRESS_ADB") or shutil.which(name) or (str(in_sdk) if home and in_sdk.is_file() else None)
 
 
-def _version_of(path: str) -> str | None:
+def _version_of(name: str, path: str) -> str | None:
     """The first number of the form 1.2 or 1.2.3 that `path --version` prints, or the path where there is none; None when it fails."""
     try:
         done = subprocess.run(
-            [path, "--version"],
+            [path, "-V" if name == "ssh" else "--version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_PROGRAM_TIMEOUT_S,
@@ -162,7 +163,8 @@ def _version_of(path: str) -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.search(r"\d+(?:\.\d+)+", done.stdout)
+    # ssh tells its version on stderr.
+    found = re.search(r"\d+(?:\.\d+)+", done.stdout or done.stderr)
     return found[0] if found else path
 
 

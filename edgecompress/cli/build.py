@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 APPS = ("android", "ios")
 _OF_FIRMWARE = {"engine": "--engine", "toolchain": "--toolchain", "keep_input": "--keep-input"}
-_OF_APPS = {"package": "--package", "layout": "--layout", "labels": "--labels", "litert": "--litert"}
+_OF_ANDROID = {"package": "--package", "layout": "--layout", "litert": "--litert"}
+_OF_APPS = {**_OF_ANDROID, "labels": "--labels"}
 
 
 @click.command(short_help="Firmware for a target, or a module for an app.")
@@ -63,6 +64,8 @@ def command(
     """
     if target in APPS:
         _refuse(context, _OF_FIRMWARE, f"{target} is no core to build firmware for")
+        if target == "ios":
+            _refuse(context, _OF_ANDROID, "it is for Android modules")
         _build_app(target, model, package, output, name, labels, layout, litert)
         return
     _refuse(context, _OF_APPS, f"{target} is no app")
@@ -95,16 +98,13 @@ def _build_app(
     layout: str,
     litert: str | None,
 ) -> None:
-    from edgecompress.cli.android import build_android_command
-
     if target == "ios":
         from edgecompress.cli.ios import build_ios_command
 
-        for option, value in (("--package", package), ("--litert", litert)):
-            if value is not None:
-                raise UserError(f"{option} is of Android modules", hint="leave it out")
         build_ios_command(model, output, name, labels)
         return
+    from edgecompress.cli.android import build_android_command
+
     build_android_command(model, package, output, name, labels, layout, litert)
 
 
