@@ -74,7 +74,7 @@ _COPIED = (
     ModelField.EXTERNAL_BUFFERS,
 )
 _IMAGE_RANK = 4
-_COLORS = {1: ColorSpace.GRAYSCALE, 3: ColorSpace.RGB}
+_RGB_CHANNELS = 3
 _EXPORT_AGAIN = "export the model again as one file below 2 GB"
 
 
@@ -121,7 +121,8 @@ def describe_model(
 ) -> ModelMetadata:
     """What can be said about a model from its graph alone, for `write_metadata`; the rest may be set with dataclasses.replace.
 
-    A tensor [1, H, W, 1 or 3] is called a picture, every other one numbers; minimum and maximum are what its scale can hold.
+    An input [1, H, W, 3] or [1, N, N, 1] is called a picture (a spectrogram has one channel too, but is seldom square), every other tensor
+    numbers; minimum and maximum are what its scale can hold.
 
     Args:
         labels: of the first output's last axis. A line end inside of a label becomes a blank: label files have one label a line.
@@ -157,10 +158,12 @@ def _plain_name(name: str) -> str:
 
 
 def _content_of(tensor: Tensor) -> ImageContent | FeatureContent:
-    if len(tensor.shape) == _IMAGE_RANK and tensor.shape[-1] in _COLORS:
-        _, height, width, channels = tensor.shape
-        return ImageContent(width, height, _COLORS[channels])
-    return FeatureContent()
+    if len(tensor.shape) != _IMAGE_RANK:
+        return FeatureContent()
+    _, height, width, channels = tensor.shape
+    if channels == _RGB_CHANNELS:
+        return ImageContent(width, height, ColorSpace.RGB)
+    return ImageContent(width, height, ColorSpace.GRAYSCALE) if channels == 1 and height == width else FeatureContent()
 
 
 def _range(tensor: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgecompress.convert import read_tflite
-from edgecompress.convert.metadata_write import describe_model, write_metadata
 from edgecompress.errors import OutputError
 from edgecompress.files import staging, write_bytes
 from edgecompress.pipeline.android import read_labels
+from edgecompress.pipeline.described import with_metadata
 from edgecompress.pipeline.golden import golden_vectors
 from edgecompress.pipeline.reference import LITERT_TOLERANCE
 from edgecompress.pipeline.sources import load_model
@@ -38,10 +37,10 @@ def build_ios(model: Path, *, output: Path, name: str | None = None, labels: Pat
     called = name or model.stem
     loaded = load_model(model, name=called)
     classes = None if labels is None else read_labels(labels)
-    described = write_metadata(loaded.data, describe_model(loaded.graph, name=called, labels=classes))
+    described = with_metadata(loaded, name=called, labels=classes)
     files = swift_package(
-        described,
-        read_tflite(described, name=called),
+        described.data,
+        described.graph,
         name=called,
         labels=classes,
         golden=golden_vectors(loaded, LITERT_TOLERANCE),

@@ -12,13 +12,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from graphs import one_op, tensor
 from sample_models import SAMPLES, every_op, tiny_classifier
 from tflite_builder import parse_model, run_litert, run_tflm, schema
 
 from edgecompress.cli.inspect import command as inspect_command
 from edgecompress.convert import read_tflite
 from edgecompress.convert.associated_files import MOST_BYTES, append_files, read_archive
-from edgecompress.convert.metadata import AssociatedFile, ImageContent, ModelMetadata, read_metadata
+from edgecompress.convert.metadata import AssociatedFile, FeatureContent, ImageContent, ModelMetadata, read_metadata
 from edgecompress.convert.metadata_schema import ColorSpace, FileKind
 from edgecompress.convert.metadata_write import describe_model, label_file, remove_metadata, write_metadata
 from edgecompress.errors import ModelError
@@ -229,12 +230,20 @@ def test_no_model_is_no_place_for_metadata():
 
 
 def test_a_picture_is_told_from_numbers():
-    """Rank 4 with 1 or 3 channels is a picture of its size; everything else, and every output, is numbers."""
+    """Three channels, or one in a square, are a picture of its size; spectrograms, everything else and every output are numbers."""
     described = describe_model(read_tflite(tiny_classifier()), name="m")
     assert described.inputs[0].content == ImageContent(8, 8, ColorSpace.GRAYSCALE)
     assert not isinstance(described.outputs[0].content, ImageContent)
     assert described.outputs[0].minimum == (0.0,) and described.outputs[0].maximum == (255 / 256,)
-    assert not isinstance(describe_model(read_tflite(every_op()), name="m").inputs[0].content, ImageContent)
+    for shape, content in (
+        ((1, 49, 10, 1), FeatureContent()),
+        ((1, 6, 4, 3), ImageContent(4, 6, ColorSpace.RGB)),
+        ((1, 8, 8, 4), FeatureContent()),
+        ((1, 4), FeatureContent()),
+    ):
+        graph = one_op("CUSTOM:any", [tensor(0, shape, 0.1, 0)], [tensor(1, (1, 3, 3, 3), 0.1, 0)])
+        described = describe_model(graph, name="m")
+        assert (described.inputs[0].content, described.outputs[0].content) == (content, FeatureContent())
 
 
 @pytest.mark.parametrize("labels", [[], [""], ["a"], ["a", ""], ["\r\n", "b"]])
