@@ -113,6 +113,15 @@ def tiny_classifier() -> bytes:
     return net.build([x], [y])
 
 
+def three_roundings() -> bytes:
+    """[1, 16, 16, 8]: deep and wide enough that LiteRT's three families of kernels give three different outputs for most inputs."""
+    net = Net()
+    x = net.activation((1, 16, 16, 8))
+    y = net.depthwise(net.conv(x, 32, 3))
+    pool = {"padding": "VALID", "stride_h": 2, "stride_w": 2, "filter_height": 2, "filter_width": 2}
+    return net.build([x], [net.reshaped("AVERAGE_POOL_2D", y, (1, 8, 8, 32), version=2, **pool)])
+
+
 def every_op() -> bytes:
     """Every op that the aot engine knows, in one graph of [1, 8, 8, 4] that TFLM runs."""
     net = Net()

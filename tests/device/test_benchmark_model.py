@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic_benchmark_model as synthetic
-from sample_models import every_op, tiny_classifier, with_custom_op
+from sample_models import every_op, three_roundings, tiny_classifier, with_custom_op
 from tflite_builder import run_litert
 
 from edgecompress.conditions import judge
+from edgecompress.device.adb import open_adb
 from edgecompress.device.benchmark_model import BenchmarkKernels, open_benchmark_model, program
 from edgecompress.device.benchmark_model.conditions import between, choose_cores, parse_seen
 from edgecompress.device.benchmark_model.operators import parse_operators
@@ -226,6 +227,8 @@ def test_damaged_result_files_never_break():
         for position in rng.integers(0, len(bad), 3):
             bad[position] = rng.integers(0, 256)
         damaged.append(bytes(bad))
+    with pytest.raises(ValueError, match="cut"):
+        parse_result_file(data[:-1])
     read = 0
     for bad in damaged:
         try:
@@ -335,13 +338,14 @@ def test_nonsense_is_no_number(fake, text):
     assert "benchmark_model" in caught.value.hint
 
 
+@pytest.mark.parametrize("model", [every_op, three_roundings])
 @pytest.mark.parametrize("kernels", [BenchmarkKernels.XNNPACK, BenchmarkKernels.BUILTIN])
-def test_outputs_come_back(fake, kernels):
-    """The inputs that were given, and the outputs of all tensors, split by their sizes."""
-    with fake(every_op(), kernels=kernels) as device:
+def test_outputs_come_back(fake, kernels, model):
+    """The inputs that were given, under the kernels that were asked for, and the outputs of all tensors, split by their sizes."""
+    with fake(model(), kernels=kernels) as device:
         data = sample(device)
         arrays = [np.frombuffer(d, np.int8).reshape(s.shape) for d, s in zip(data, device.info().inputs, strict=True)]
-        assert device.run(data) == [np.asarray(a).tobytes() for a in run_litert(every_op(), arrays, kernels.value)]
+        assert device.run(data) == [np.asarray(a).tobytes() for a in run_litert(model(), arrays, kernels.value)]
 
 
 def test_outputs_that_are_missing_or_cut(fake):
@@ -463,6 +467,16 @@ def test_a_lost_link_passes_through(fake):
         with pytest.raises(LinkError), fake(remote=remote) as device:
             measure(device)
         assert not Path(remote.folder).exists()
+
+
+def test_the_whole_way_to_a_phone(fake, phone):
+    """Through the real adb to a simulated phone: a measurement, the bytes, and nothing left there."""
+    with fake(remote=open_adb(phone.serial)) as device:
+        assert summarize(measure(device)).p50 == 53
+        outputs = device.run(sample(device))
+    with fake() as local:
+        assert outputs == local.run(sample(local))
+    assert phone.sandbox.files() == []
 
 
 def test_inputs_and_choices_are_checked(fake, tmp_path):

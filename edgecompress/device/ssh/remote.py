@@ -147,7 +147,7 @@ class SshRemote:
 def _make_folder(link: SshLink) -> str:
     checks = "; ".join(f"command -v {tool} >/dev/null || echo EC_LACKS={tool}" for tool in _TOOLS)
     folder = '"$(mktemp -d "${TMPDIR:-/tmp}/edgecompress-XXXXXXXX")"'
-    script = f"{checks}; timeout -k 1 5 true || echo EC_LACKS=timeout; umask 077; echo EC_FOLDER={folder}"
+    script = f"{checks}; timeout -k 1 5 true || echo EC_LACKS=timeout; echo EC_FOLDER={folder}"
     _, out, err = _shell(link, script, timeout_s=_CALL_S)
     text = out.decode("utf-8", "replace")
     lacks = re.search(r"^EC_LACKS=(\w+)$", text, re.MULTILINE)
