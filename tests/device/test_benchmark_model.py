@@ -243,6 +243,39 @@ def test_damaged_result_files_never_break():
     assert 0 < read < len(damaged)
 
 
+def test_damaged_texts_never_break():
+    """Reports with changed, lost and doubled bytes give numbers that stand in order, or none; long hostile lines cost no time."""
+    warm, timed = (synthetic.statistics(s, synthetic.NEW) for s in (synthetic.WARMUP, TIMED))
+    good = f"{warm}\n{timed}\nMemory footprint delta from the start of the tool (MB): init=1 overall=2\nUnconsumed cmdline flags: --a=1\n"
+    good += synthetic.operators(synthetic.ROWS, csv=True) + synthetic.operators(synthetic.ROWS, csv=False, start=True)
+    rng = np.random.default_rng(2)
+    hostile = [
+        "footprint (MB):" * 100_000,
+        "\t" * 100_000,
+        "1, " * 100_000,
+        "=== Run Order ===\n" + ("\t1" * 1900 + "\n") * 200,
+        "count=1 " * 100_000,
+    ]
+    texts = [good, *hostile]
+    for _ in range(300):
+        bad = bytearray(good.encode())
+        for position in rng.integers(0, len(bad) - 50, 8):
+            size = int(rng.integers(0, 5))
+            bad[position : position + size] = bytes(rng.integers(9, 127, int(rng.integers(0, 5)), dtype=np.uint8))
+        texts.append(bad.decode("utf-8", "replace"))
+    read = 0
+    for text in texts:
+        assert all(0 <= op.latency < float("inf") for op in parse_operators(text))
+        parse_memory(text), parse_unknown_flags(text), parse_applied(text, "GPU")
+        try:
+            summary = parse_latency(text).summary()
+        except ValueError:
+            continue
+        read += 1
+        assert summary.min <= summary.mean * 1.001
+    assert read > 10
+
+
 def test_what_a_machine_tells():
     """Cores, zones, power: null where it is not told; a zone that is off is none; whole degrees and thousandths."""
     text = "core 0 max=1800000 now=600000\ncore 4 max=2800000 now=2800000\ncore 5 max= now=\n"

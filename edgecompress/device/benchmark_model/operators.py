@@ -28,7 +28,7 @@ _CSV_ROW = re.compile(
     rf"(?P<kind>\S.*?), (?:{_NUM}, )?{_NUM}, (?P<ms>{_NUM}), {_NUM}%, {_NUM}%, {_NUM}, (?P<calls>\d{{1,9}}), (?P<name>.*)"
 )
 _TABLE_ROW = re.compile(
-    rf"\s*(?P<kind>\S.*?)\t\s*(?:{_NUM}\t\s*)?{_NUM}\t\s*(?P<ms>{_NUM})\t\s*{_NUM}%\t\s*{_NUM}%\t\s*{_NUM}\t\s*(?P<calls>\d{{1,9}})\t(?P<name>.*)"
+    rf"\s*(?P<kind>\S.*?)\t *(?:{_NUM}\t *)?{_NUM}\t *(?P<ms>{_NUM})\t *{_NUM}%\t *{_NUM}%\t *{_NUM}\t *(?P<calls>\d{{1,9}})\t(?P<name>.*)"
 )
 _INITIALIZATION = "Profiling Info for Benchmark Initialization"
 _RUNS = "Profiling Info for Regular Benchmark Runs"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
-from edgecompress.device.benchmark_model.told import Applied, parse_applied
+from edgecompress.device.benchmark_model.told import MAX_TEXT_CHARACTERS, Applied, parse_applied
 from edgecompress.device.processors import is_foreign, processor_of
 from edgecompress.device.remote import Remote
 from edgecompress.errors import DeviceError, LinkError, ModelError, OutputError
@@ -124,7 +124,8 @@ class Program:
         except DeviceError as e:
             self._raise_if_foreign(e)
             raise
-        return done.exit_code, done.stdout.decode("utf-8", "replace") + "\n" + done.stderr.decode("utf-8", "replace")
+        said = (done.stdout[:MAX_TEXT_CHARACTERS], done.stderr[:MAX_TEXT_CHARACTERS])
+        return done.exit_code, "\n".join(part.decode("utf-8", "replace") for part in said)
 
     def _failure(self, code: int, text: str) -> DeviceError | ModelError:
         if _STARTED not in text:

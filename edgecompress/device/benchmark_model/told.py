@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
 from edgecompress.profile import Latency
 
-# Of one run's output; what is beyond it is not read.
+# Of one run's output, and of a line of it; what is beyond is not read.
 MAX_TEXT_CHARACTERS = 4 << 20
+_LINE_CHARACTERS = 2_000
+_MOST_FLAGS = 100
 # 1,000 s in us; and the average of numbers that are printed with six digits.
 _LONGEST_US = 1e9
 _ROUNDING = 1e-4
@@ -30,9 +33,9 @@ _OTHER_STATISTICS = re.compile(r"\((?:microseconds|bytes)\):")
 _NUMBER = r"([-+.0-9eE]+)"
 _SUMMARY = re.compile(rf"[Ii]nference timings in us:.*?\bInit: {_NUMBER}")
 _SUMMARY_MEAN = re.compile(rf"[Ii]nference timings in us:.*(?:Inference \(avg\)|no stats): {_NUMBER}")
-_FOOTPRINT = re.compile(rf"footprint[^\n]*\(MB\):[^\n]*?init={_NUMBER}\s+overall={_NUMBER}")
-_PEAK = re.compile(rf"[Pp]eak memory footprint \(MB\)[^\n]*?:\s*{_NUMBER}\s*$", re.MULTILINE)
-_UNKNOWN_FLAGS = re.compile(r"Unconsumed cmdline flags:([^\n]*)")
+_FOOTPRINT = re.compile(rf"footprint.*\(MB\):.*?init={_NUMBER}\s+overall={_NUMBER}")
+_PEAK = re.compile(rf"[Pp]eak memory footprint \(MB\).*?:\s*{_NUMBER}\s*$")
+_UNKNOWN_FLAGS = re.compile(r"Unconsumed cmdline flags:(.*)")
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ def parse_latency(text: str) -> ToldLatency:
     Raises:
         ValueError: it is not there, or cannot be true; a sentence without a subject.
     """
-    series = [found for line in text[:MAX_TEXT_CHARACTERS].splitlines() if (found := parse_statistics(line)) is not None]
+    series = [found for line in _lines(text) if (found := parse_statistics(line)) is not None]
     if len(series) < 2:
         raise ValueError(f"{len(series)} series of runs are told; expected two, of the warm-up and of the timed runs")
     warmup, runs = series[0], series[-1]
@@ -156,7 +159,7 @@ def parse_latency(text: str) -> ToldLatency:
 
 def parse_memory(text: str) -> ToldMemory:
     """Memory, as far as it is told."""
-    found = _FOOTPRINT.search(text[:MAX_TEXT_CHARACTERS])
+    found = _first(_FOOTPRINT, text)
     return ToldMemory(megabytes(_first_number(_PEAK, text)), megabytes(_number(found[2])) if found else None)
 
 
@@ -177,9 +180,9 @@ def parse_applied(text: str, delegate: str) -> Applied:
 
 def parse_unknown_flags(text: str) -> tuple[str, ...]:
     """Names of the flags that this build does not know, without dashes and values."""
-    return tuple(
-        word.lstrip("-").partition("=")[0][:60] for line in _UNKNOWN_FLAGS.findall(text) for word in line.split() if word.startswith("--")
-    )
+    lists = [found[1] for line in _lines(text) if (found := _UNKNOWN_FLAGS.search(line)) is not None]
+    words = [word for flags in lists for word in flags.split() if word.startswith("--")]
+    return tuple(word.lstrip("-").partition("=")[0][:60] for word in words[:_MOST_FLAGS])
 
 
 def megabytes(value: float | None) -> int | None:
@@ -188,8 +191,17 @@ def megabytes(value: float | None) -> int | None:
 
 
 def _first_number(pattern: re.Pattern[str], text: str) -> float | None:
-    found = pattern.search(text[:MAX_TEXT_CHARACTERS])
+    found = _first(pattern, text)
     return None if found is None else _number(found[1])
+
+
+def _first(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    return next((found for line in _lines(text) if (found := pattern.search(line)) is not None), None)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Lines short enough for any pattern."""
+    return (line[:_LINE_CHARACTERS] for line in text[:MAX_TEXT_CHARACTERS].splitlines())
 
 
 def _number(text: str) -> float | None:
