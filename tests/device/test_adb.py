@@ -10,11 +10,10 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from simulated_phone.programs import EXIT_CODE, TEXT, tiny_program
 
 from edgecompress.device.adb import Patience, Phone, list_phones, open_adb, phone_facts
 from edgecompress.device.adb.complaints import explain, explain_start
@@ -25,41 +24,9 @@ from edgecompress.device.adb.shell import plain_script, program_script, read_sen
 from edgecompress.device.remote import Finished
 from edgecompress.errors import DeviceError, EdgeCompressError, LinkError, TargetError, ToolError, UserError
 
-if shutil.which("adb") is not None and sys.platform == "linux":
-    from simulated_phone import AdbServer, SimulatedPhone
-    from simulated_phone.programs import EXIT_CODE, TEXT, tiny_program
-
-needs_adb = pytest.mark.skipif(
-    shutil.which("adb") is None or sys.platform != "linux",
-    reason="needs adb on Linux: apt-get install adb (.ci/packages.txt, group phone)",
-)
 # Enough for a machine that is busy, and short where a test waits for it.
 PATIENCE = Patience(call_s=20.0, connect_s=5.0, transfer_s=20.0, kill_after_s=0.5)
 WORDS = ["", "two words", "it's", '"$HOME"', "a;b", "*", "\\n", "новый\nline", "-n", "`id`"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbServer]:
-    """A private adb server, to which this module's adb goes."""
-    with AdbServer(tmp_path_factory.mktemp("adb-server")) as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        patch.delenv("ANDROID_SERIAL", raising=False)
-        patch.delenv("EDGECOMPRESS_ADB", raising=False)
-        yield server
-
-
-def adb(server: AdbServer, *words: str) -> None:
-    subprocess.run([server.program, *words], capture_output=True, check=True, timeout=30)
-
-
-@pytest.fixture
-def phone(server: AdbServer, tmp_path: Path) -> Iterator[SimulatedPhone]:
-    """A simulated phone that adb does not know yet, and nothing of it afterwards."""
-    with SimulatedPhone(tmp_path / "phone") as phone:
-        yield phone
-        with suppress(subprocess.CalledProcessError):
-            adb(server, "disconnect", phone.serial)
 
 
 def wait_for(condition, *, limit_s: float = 20.0) -> None:
@@ -72,7 +39,6 @@ def wait_for(condition, *, limit_s: float = 20.0) -> None:
 # The whole path
 
 
-@needs_adb
 @pytest.mark.parametrize("size", [0, 1, 65_537, 1_000_003])
 def test_files_come_back_as_they_went(phone, tmp_path, size):
     """Connect, push, run, pull, close: the bytes are right, progress reaches the size, and nothing stays on the phone."""
@@ -92,7 +58,6 @@ def test_files_come_back_as_they_went(phone, tmp_path, size):
     assert {done for stage, done, total in told if total == size} >= {0, size}
 
 
-@needs_adb
 def test_words_arrive_as_they_are(phone):
     """Nothing in a word means something to the shells in between, and output is kept to its last byte."""
     with open_adb(phone.serial, patience=PATIENCE) as remote:
@@ -103,7 +68,6 @@ def test_words_arrive_as_they_are(phone):
         assert remote.run(["sh", "-c", "kill -9 $$"], timeout_s=10).exit_code == 137
 
 
-@needs_adb
 def test_a_program_that_takes_too_long_is_ended_there(phone):
     """The limit holds on the phone itself, also for a program that ignores the polite signal."""
     with open_adb(phone.serial, patience=PATIENCE) as remote:
@@ -113,7 +77,6 @@ def test_a_program_that_takes_too_long_is_ended_there(phone):
         wait_for(lambda: phone.sandbox.left_running() == [])
 
 
-@needs_adb
 def test_programs_that_cannot_start_are_explained(phone, tmp_path):
     """A missing program, one without the executable bit, and one of another word size: an error each, with what to do."""
     with open_adb(phone.serial, patience=PATIENCE) as remote:
@@ -130,7 +93,6 @@ def test_programs_that_cannot_start_are_explained(phone, tmp_path):
         assert remote.run(["sh", "-c", "exit 127"], timeout_s=5).exit_code == 127
 
 
-@needs_adb
 @pytest.mark.parametrize(("processor", "emulator"), [("aarch64", "qemu-aarch64-static"), ("arm", "qemu-arm-static"), ("x86_64", "sh")])
 def test_executables_run(phone, tmp_path, processor, emulator):
     """A static executable is copied and started; its output and its exit code come back."""
@@ -144,21 +106,18 @@ def test_executables_run(phone, tmp_path, processor, emulator):
         assert remote.run(["./hello"], timeout_s=30) == Finished(EXIT_CODE, TEXT, b"")
 
 
-@needs_adb
-def test_a_32_bit_program_on_a_64_bit_phone(server, tmp_path):
+def test_a_32_bit_program_on_a_64_bit_phone(make_phone, tmp_path):
     """A phone whose processor lacks 32-bit programs says so in an error."""
     elf = bytearray(64)
     elf[:5], elf[18:20] = b"\x7fELF\x01", b"\x28\x00"
     (tmp_path / "old").write_bytes(elf)
-    with SimulatedPhone(tmp_path / "phone", properties={"ro.product.cpu.abilist": "arm64-v8a"}) as phone:
-        with open_adb(phone.serial, patience=PATIENCE) as remote:
-            remote.push(tmp_path / "old", "old", executable=True)
-            with pytest.raises(DeviceError, match="no support for 32-bit programs"):
-                remote.run(["./old"], timeout_s=5)
-        adb(server, "disconnect", phone.serial)
+    phone = make_phone(properties={"ro.product.cpu.abilist": "arm64-v8a"})
+    with open_adb(phone.serial, patience=PATIENCE) as remote:
+        remote.push(tmp_path / "old", "old", executable=True)
+        with pytest.raises(DeviceError, match="no support for 32-bit programs"):
+            remote.run(["./old"], timeout_s=5)
 
 
-@needs_adb
 def test_facts_of_a_phone(phone):
     """What the simulated phone's properties, battery and cores say reaches the facts."""
     with open_adb(phone.serial, patience=PATIENCE) as remote:
@@ -175,35 +134,32 @@ def test_facts_of_a_phone(phone):
 # Which phone
 
 
-@needs_adb
-def test_one_phone_needs_no_name(server, phone, monkeypatch):
+def test_one_phone_needs_no_name(adb_server, phone, make_phone, monkeypatch):
     """None is an error, one is taken, of several none is: their serials and models are listed. $ANDROID_SERIAL names one."""
     with pytest.raises(DeviceError, match="no phone is connected"):
         open_adb(patience=PATIENCE)
-    adb(server, "connect", phone.serial)
+    adb_server.call("connect", phone.serial)
     assert list_phones(patience=PATIENCE) == (
         Phone(phone.serial, "device", "Sim Phone 1", "sim_phone", "sim", list_phones(patience=PATIENCE)[0].transport),
     )
     with open_adb(patience=PATIENCE) as remote:
         assert remote.name == f"adb:{phone.serial}"
-    with SimulatedPhone(phone.sandbox.root.parent / "second", properties={"ro.product.model": "Other"}) as second:
-        adb(server, "connect", second.serial)
-        with pytest.raises(DeviceError) as caught:
-            open_adb(patience=PATIENCE)
-        for words in ("2 phones", f"{phone.serial} (Sim Phone 1)", f"{second.serial} (Other)"):
-            assert words in caught.value.message
-        monkeypatch.setenv("ANDROID_SERIAL", second.serial)
-        with open_adb(patience=PATIENCE) as remote:
-            assert remote.name == f"adb:{second.serial}"
-        adb(server, "disconnect", second.serial)
+    second = make_phone("second", properties={"ro.product.model": "Other"})
+    adb_server.call("connect", second.serial)
+    with pytest.raises(DeviceError) as caught:
+        open_adb(patience=PATIENCE)
+    for words in ("2 phones", f"{phone.serial} (Sim Phone 1)", f"{second.serial} (Other)"):
+        assert words in caught.value.message
+    monkeypatch.setenv("ANDROID_SERIAL", second.serial)
+    with open_adb(patience=PATIENCE) as remote:
+        assert remote.name == f"adb:{second.serial}"
 
 
-@needs_adb
-def test_a_serial_that_is_not_there(server, phone):
+def test_a_serial_that_is_not_there(adb_server, phone):
     """The error lists what adb sees; a serial that looks like an option never reaches adb."""
     with pytest.raises(DeviceError, match="adb:0123ABC is not connected; adb sees no phone at all"):
         open_adb("0123ABC", patience=PATIENCE)
-    adb(server, "connect", phone.serial)
+    adb_server.call("connect", phone.serial)
     with pytest.raises(DeviceError, match=r"adb:0123ABC is not connected; adb sees 127\.0\.0\.1:\d+ \(Sim Phone 1\)"):
         open_adb("0123ABC", patience=PATIENCE)
     for bad in ("-e", "a\nb", " "):
@@ -211,11 +167,10 @@ def test_a_serial_that_is_not_there(server, phone):
             open_adb(bad, patience=PATIENCE)
 
 
-@needs_adb
 @pytest.mark.parametrize(
     ("address", "words"), [("127.0.0.1:1", "connection refused"), ("nosuch.invalid:5555", "no computer of that name is known")]
 )
-def test_addresses_where_nothing_answers(server, address, words):
+def test_addresses_where_nothing_answers(adb_server, address, words):
     """adb's exit code says that it connected; its text is believed instead."""
     with pytest.raises(DeviceError, match=words) as caught:
         open_adb(address, patience=PATIENCE)
@@ -223,13 +178,10 @@ def test_addresses_where_nothing_answers(server, address, words):
     assert list_phones(patience=PATIENCE) == ()
 
 
-@needs_adb
-def test_an_old_phone_is_refused(server, tmp_path):
+def test_an_old_phone_is_refused(make_phone):
     """Without separated outputs no number can be read: the phone is refused before anything runs there."""
-    with SimulatedPhone(tmp_path / "phone", features=("cmd",)) as phone:
-        with pytest.raises(DeviceError, match="cannot keep a program's outputs apart"):
-            open_adb(phone.serial, patience=PATIENCE)
-        adb(server, "disconnect", phone.serial)
+    with pytest.raises(DeviceError, match="cannot keep a program's outputs apart"):
+        open_adb(make_phone(features=("cmd",)).serial, patience=PATIENCE)
 
 
 # What stays behind
@@ -244,7 +196,6 @@ INTERRUPTED = textwrap.dedent("""
 """)
 
 
-@needs_adb
 @pytest.mark.parametrize(("sent", "swept"), [(signal.SIGINT, False), (signal.SIGKILL, True)])
 def test_an_interrupted_run_leaves_nothing(phone, sent, swept):
     """Ctrl-C ends the program on the phone and removes the folder; after a kill the next opening does both."""
@@ -266,7 +217,6 @@ def test_an_interrupted_run_leaves_nothing(phone, sent, swept):
     wait_for(lambda: phone.sandbox.left_running() == [])
 
 
-@needs_adb
 def test_other_folders_are_left_alone(phone):
     """Only folders of this computer's ended runs are swept: neither another computer's, nor an open one's, nor a user's file."""
     own = phone.sandbox.temporary

@@ -16,7 +16,7 @@ _END_S = 10.0
 
 
 class AdbServer:
-    """A context manager; within it, `environment` leads adb to this server."""
+    """A context manager; adb finds it by ANDROID_ADB_SERVER_PORT = `port`."""
 
     def __init__(self, folder: Path, *, program: str | None = None) -> None:
         found = program or shutil.which("adb")
@@ -26,7 +26,8 @@ class AdbServer:
         self.folder = folder
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
-        self.environment = {
+        self._environment = {
+            **os.environ,
             "ANDROID_ADB_SERVER_PORT": str(self.port),
             "HOME": str(folder),
             "ANDROID_USER_HOME": str(folder),
@@ -42,7 +43,7 @@ class AdbServer:
         with log:
             self._process = subprocess.Popen(
                 [self.program, "nodaemon", "server"],
-                env={**os.environ, **self.environment},
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -64,6 +65,13 @@ class AdbServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def call(self, *words: str) -> str:
+        """What adb prints; CalledProcessError when it fails."""
+        done = subprocess.run(
+            [self.program, *words], env=self._environment, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_START_S
+        )
+        return done.stdout.decode("utf-8", "replace")
 
     def _answers(self) -> bool:
         try:

@@ -38,7 +38,7 @@ from edgecompress.device.remote import Finished
 from edgecompress.errors import DeviceError, EdgeCompressError, LinkError, UserError
 from edgecompress.progress import Progress, silent
 
-MOST_PULL_BYTES = 256 << 20
+MOST_PULL_BYTES = 64 << 20
 """Of one file that a phone gives back: far more than any output or report of ours."""
 # toybox's timeout exits so when its limit passed, and so when the program ignored the first signal.
 _TIMED_OUT = (124, 137)
@@ -46,7 +46,8 @@ _TIMED_OUT = (124, 137)
 _NOT_STARTED = (126, 127)
 _PUSH_TRIES = 2
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99}")
-_BLOCK_BYTES = 1 << 20
+# Hashing, on a slow phone with slow storage.
+_HASHED_BYTES_PER_S = 20_000_000
 
 _open_folders: set[str] = set()
 """Names of the folders of this process's open phones."""
@@ -241,7 +242,7 @@ class AdbRemote:
     def _script(self, commands: str, *, doing: str, size: int = 0) -> Ended:
         """Run our own shell commands. Only the commands' exit code may be other than 0."""
         script = plain_script(commands)
-        answer = self._shell(script, timeout_s=self._adb.patience.call_s + size / _BLOCK_BYTES)
+        answer = self._shell(script, timeout_s=self._adb.patience.call_s + size / _HASHED_BYTES_PER_S)
         ended = self._ended(answer, script, doing=doing)
         text = answer.stderr.decode("utf-8", "replace")
         if ended.exit_code == _NOT_STARTED[1]:
