@@ -95,17 +95,17 @@ def write_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
 
 
 def remove_metadata(model: bytes) -> bytes:
-    """The file that `write_metadata` was given, byte for byte. Of metadata that others wrote, only the files behind the model are removed.
+    """The model that `write_metadata` was given, byte for byte, without files behind it. Of metadata that others wrote, only the files go.
 
     Raises:
         ModelError: a damaged model.
     """
     check_start("the model", model)
-    span = find_metadata(FlatFile("the model", model).root())
-    if span is None:
-        return model
     archive = read_archive(model)
     whole = model if archive is None else model[: archive.start]
+    span = find_metadata(FlatFile("the model", whole).root())
+    if span is None:
+        return whole
     start, size = span
     shift = start + size + -(start + size) % _SHIFT_ALIGNMENT
     old = whole[shift:]

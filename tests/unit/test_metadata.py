@@ -189,6 +189,24 @@ def test_packed_files_of_other_writers_are_read():
     assert found.start == len(tiny_classifier())
 
 
+def test_files_behind_a_model_without_metadata_are_replaced():
+    """An archive that no metadata speak of does not stay behind, where its offsets would be wrong."""
+    model = append_files(tiny_classifier(), {"old.txt": b"old"})
+    written = write_metadata(model, ModelMetadata(name="m"))
+    assert read_metadata(written) == ModelMetadata(name="m")
+    assert read_archive(written) is None
+    assert remove_metadata(written) == tiny_classifier()
+
+
+def test_an_archive_that_reaches_into_the_model_is_an_error():
+    """A list of files that claims bytes of the model itself is refused rather than cut off with them."""
+    model = bytearray(append_files(tiny_classifier(), {"a.txt": b"a"}))
+    entry = model.rfind(b"PK\1\2")
+    struct.pack_into("<I", model, entry + 42, 8)
+    with pytest.raises(ModelError, match="not where the list says"):
+        remove_metadata(bytes(model))
+
+
 @pytest.mark.parametrize("size", [MOST_BYTES + 1, 200 * MOST_BYTES])
 def test_a_file_that_unpacks_to_too_much_is_refused(size):
     """An archive cannot fill the memory, whatever it says about its sizes."""
