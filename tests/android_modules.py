@@ -11,7 +11,7 @@ from pathlib import Path
 from graphs import one_op, tensor
 from sample_models import tiny_classifier
 
-from edgecompress.build.android import Golden, GoldenSample, build_android, describe
+from edgecompress.build.android import Golden, GoldenSample, LiteRt, build_android, describe
 from edgecompress.build.android.aot import aot_files
 from edgecompress.codegen import generate_aot
 from edgecompress.convert import read_tflite
@@ -70,8 +70,10 @@ def made_up(inputs: Sequence[Tensor], outputs: Sequence[Tensor], data: bytes) ->
     return replace(one_op("CUSTOM:any", inputs, outputs), sha256=hashlib.sha256(data).hexdigest(), file_bytes=len(data))
 
 
-def build_sample(package: str, name: str, model_class: str, data: bytes, graph: Graph, labels: Sequence[str] | None = None) -> Sample:
-    files = build_android(data, graph, package, name=name, labels=labels, golden=golden_for(graph))
+def build_sample(
+    package: str, name: str, model_class: str, data: bytes, graph: Graph, labels: Sequence[str] | None = None, runtime: LiteRt | None = None
+) -> Sample:
+    files = build_android(data, graph, package, name=name, labels=labels, golden=golden_for(graph), runtime=runtime)
     return Sample(package, model_class, graph, files)
 
 
@@ -102,10 +104,10 @@ def paired() -> Sample:
 
 @cache
 def floats() -> Sample:
-    """Real numbers in, real numbers out; a name without a single ASCII letter."""
+    """Real numbers in, real numbers out; a name without a single ASCII letter; the next LiteRT, whose Interpreter knows no GPU."""
     data = b"floats"
     graph = made_up([tensor(0, (1, 4), None, dtype=DType.FLOAT32)], [tensor(1, (1, 2), None, dtype=DType.FLOAT32)], data)
-    return build_sample("net.example", "模型", "Model", data, graph)
+    return build_sample("net.example", "模型", "Model", data, graph, runtime=LiteRt("2.1.0"))
 
 
 @cache

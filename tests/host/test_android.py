@@ -14,7 +14,6 @@ from sample_models import tiny_classifier
 from tflite_builder import run_litert
 
 from edgecompress.build.android import Layout, LiteRt, build_android, describe
-from edgecompress.build.android.litert import MIN_SDK
 from edgecompress.build.android.vectors import dequantize, quantize
 from edgecompress.cli.android import build_android_command
 from edgecompress.convert import read_tflite
@@ -27,7 +26,8 @@ from edgecompress.pipeline.samples import as_raw
 from edgecompress.pipeline.sources import LoadedModel
 
 MODULE = "model/build.gradle.kts"
-LEAST_SDK_OF_LITERT_1 = 21
+# https://ai.google.dev/edge/litert/android, "Supported Android versions"; of 2.3.0, what its own manifests declare.
+LEAST_SDK = {"1.4.0": 26, "1.4.1": 21, "1.4.2": 21, "2.1.0": 23, "2.3.0": 24}
 
 
 @pytest.fixture(params=all_samples(), ids=lambda sample: sample.model_class)
@@ -74,12 +74,22 @@ def test_the_module_applies_its_plugins_and_names_its_namespace(sample):
     assert "version" not in gradle.split("android {")[0]
 
 
-def test_the_module_asks_for_no_older_android_than_its_runtime(sample):
-    """minSdk is at least that of the pinned LiteRT."""
-    gradle = code_of(sample.text(MODULE))
-    assert re.findall(r"minSdk = (\d+)", gradle) == [str(MIN_SDK)]
-    assert MIN_SDK >= LEAST_SDK_OF_LITERT_1
-    assert LiteRt().version.startswith("1.")
+@pytest.mark.parametrize("version", LEAST_SDK)
+def test_the_module_asks_for_no_older_android_than_its_runtime(version):
+    """minSdk is that of the release of LiteRT, in the build file and in the README."""
+    graph = digits().graph
+    files = build_android(b"", graph, "com.acme.m", name="m", labels=None, golden=golden_for(graph), runtime=LiteRt(version))
+    assert re.findall(r"minSdk = (\d+)", code_of(files[MODULE].decode())) == [str(LEAST_SDK[version])]
+    assert f"(API {LEAST_SDK[version]})" in files["README.md"].decode()
+
+
+def test_a_runtime_without_a_gpu_is_offered_none():
+    """From 2.1 on the Interpreter has no delegates: no option, no dependency and no word of one is left."""
+    graph = digits().graph
+    files = build_android(b"", graph, "com.acme.m", name="m", labels=None, golden=golden_for(graph), runtime=LiteRt("2.1.0"))
+    assert not [path for path, content in files.items() if re.search(rb"gpu|accelerator|delegate", content, re.I)]
+    assert LiteRt().has_gpu
+    assert "model/src/main/kotlin/com/acme/digits/GpuDelegates.kt" in digits().files
 
 
 def test_the_model_stays_uncompressed_and_r8_knows_its_rules(sample):
@@ -94,11 +104,13 @@ def test_the_model_stays_uncompressed_and_r8_knows_its_rules(sample):
 def test_dependencies_are_pinned(sample):
     """Every dependency has a full version; LiteRT's is the one that was asked for; nothing dynamic."""
     gradle = code_of(sample.text(MODULE))
-    dependencies = dict(re.findall(r'(\w+)\("([\w.:-]+)"\)', gradle.split("dependencies {")[1]))
+    dependencies = re.findall(r'(\w+)\("([\w.:-]+)"\)', gradle.split("dependencies {")[1])
     assert len(re.findall(r'\("[\w.-]+:[\w.-]+:\d[\w.]*"\)', gradle)) == len(
         re.findall(r"^    \w+\(\"", gradle.split("dependencies {")[1], re.M)
     )
-    assert dependencies["implementation"] == f"com.google.ai.edge.litert:litert:{LiteRt().version}"
+    version = "2.1.0" if sample.model_class == "Model" else LiteRt().version
+    assert ("implementation", f"com.google.ai.edge.litert:litert:{version}") in dependencies
+    assert {name.rsplit(":", 1)[1] for _, name in dependencies if name.startswith("com.google.ai.edge.litert:")} == {version}
     graph = sample.graph
     other = build_android(b"x", graph, sample.package, name="m", labels=None, golden=golden_for(graph), runtime=LiteRt("1.4.0"))
     assert b"com.google.ai.edge.litert:litert:1.4.0" in other[MODULE]

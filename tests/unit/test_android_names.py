@@ -165,15 +165,15 @@ def test_golden_vectors_of_another_model_are_refused():
         describe(b"floats", graph, "com.acme.m", name="m", labels=None, golden=golden_for(mixed().graph))
 
 
-@pytest.mark.parametrize("version", ["1.4.0", "1.4.2", "1.12.0"])
+@pytest.mark.parametrize("version", ["1.4.0", "1.4.2", "1.12.0", "2.1.0", "2.3.1"])
 def test_releases_with_an_interpreter_are_taken(version):
-    """Any 1.x from 1.4.0 on may be asked for."""
+    """Any 1.x from 1.4.0 on and any 2.x from 2.1.0 on may be asked for."""
     assert LiteRt(version).version == version
 
 
-@pytest.mark.parametrize("version", ["2.1.0", "1.3.0", "latest", "1.4", "1.4.0'); evil('", "+", ""])
+@pytest.mark.parametrize("version", ["2.0.3", "3.0.0", "1.3.0", "latest", "1.4", "1.4.0'); evil('", "+", ""])
 def test_other_releases_are_refused(version):
-    """2.x lacks what the module is written for, older ones lack 16 KB pages, and nothing else is a version."""
+    """2.0 has no Interpreter, older ones lack 16 KB pages, later ones are unknown, and nothing else is a version."""
     with pytest.raises(UserError, match="LiteRT"):
         LiteRt(version)
 

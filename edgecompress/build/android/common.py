@@ -19,6 +19,9 @@ LEAST_GRADLE = "8.11.1"
 KOTLIN = "2.1.20"
 COMPILE_SDK = 35
 
+# API levels that a runtime may ask for, by the names that people know (developer.android.com/tools/releases/platforms).
+_RELEASES = {21: "5.0", 23: "6.0", 24: "7.0", 26: "8.0"}
+
 MAIN = "model/src/main"
 UNIT_TEST = "model/src/test"
 DEVICE_TEST = "model/src/androidTest"
@@ -37,6 +40,7 @@ def template_values(module: Module, layout: Layout, min_sdk: int) -> dict[str, A
         "layout": layout.value,
         "litert": layout is Layout.LITERT,
         "min_sdk": min_sdk,
+        "android_release": _RELEASES[min_sdk],
         "compile_sdk": COMPILE_SDK,
         "android_gradle_plugin": ANDROID_GRADLE_PLUGIN,
         "least_gradle": LEAST_GRADLE,

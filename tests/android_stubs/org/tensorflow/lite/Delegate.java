@@ -1,11 +1,6 @@
 package org.tensorflow.lite;
 
-import java.io.Closeable;
-
-/** Signatures of LiteRT 1.4's interface. */
-public interface Delegate extends Closeable {
+/** The signature that every release of LiteRT 1.x has; some let it extend Closeable. */
+public interface Delegate {
     long getNativeHandle();
-
-    @Override
-    default void close() {}
 }

@@ -1,9 +1,10 @@
 package org.tensorflow.lite.gpu;
 
+import java.io.Closeable;
 import org.tensorflow.lite.Delegate;
 
 /** Signatures of LiteRT 1.4's class. */
-public class GpuDelegate implements Delegate {
+public class GpuDelegate implements Delegate, Closeable {
     public GpuDelegate() {}
 
     @Override
