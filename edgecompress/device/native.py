@@ -18,7 +18,7 @@ from edgecompress.conditions import Conditions, drift_of
 from edgecompress.device.interface import DeviceModel, check_inputs, device_model
 from edgecompress.device.remote import Finished, Remote
 from edgecompress.device.runner_json import InfoAnswer, MeasureAnswer, RunAnswer, Zone, parse_answer
-from edgecompress.errors import DeviceError, LinkError, OutputError, UserError
+from edgecompress.errors import DeviceError, LinkError, MismatchError, OutputError, UserError
 from edgecompress.profile import Measurement
 
 PROGRAM = "runner"
@@ -151,7 +151,10 @@ class NativeDevice:
     def measure(self, inputs: Sequence[bytes], *, runs: int, warmup: int) -> Measurement:
         """See `Device.measure`. At least `runs` runs are timed, for at least `min_seconds`; `first` is the first run of a new process.
 
+        Before, the model runs once by itself, in another process: the timed runs must give the same bytes.
+
         Raises:
+            MismatchError: they do not.
             UserError: more runs than are kept.
             DeviceError: the machine is emulated, so that its times mean nothing.
             DataError, DeviceError, LinkError: as `run`.
@@ -161,13 +164,20 @@ class NativeDevice:
                 f"{runs:,} runs after {warmup:,} warm-ups cannot be measured; expected at most {MAX_RUNS:,} of each",
                 hint="ask for fewer runs; time is added to them by itself",
             )
-        check_inputs(inputs, self._info.inputs)
+        crc32 = 0
+        for output in self.run(inputs):
+            crc32 = zlib.crc32(output, crc32)
         command = ["measure", "--core", str(self._core.value if isinstance(self._core, CoreClass) else self._core)]
         command += ["--runs", str(runs), "--min-ms", _milliseconds(self._min_seconds)]
         command += ["--warmup", str(warmup), "--warmup-ms", _milliseconds(self._warmup_seconds)]
         timeout_s = self._min_seconds + self._warmup_seconds + MEASURE_EXTRA_TIMEOUT_S
         answer = self._ask(MeasureAnswer, [*command, *self._push_inputs(inputs)], timeout_s)
         self._check_measurement(answer, runs)
+        if answer.outputs_crc32 != crc32:
+            raise MismatchError(
+                f"{self._where}: the timed runs gave other bytes than a single run of the same inputs",
+                hint="measure again; if it stays, the device's memory or clock is not sound",
+            )
         return _measurement(answer)
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ _Khz = Annotated[int, Field(gt=0, lt=1 << 31)]
 _Core = Annotated[int, Field(ge=0, lt=1024)]
 _Count = Annotated[int, Field(ge=0, lt=1 << 31)]
 _Text = Annotated[str, Field(max_length=80)]
+_Crc32 = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 
 class _Document(BaseModel):
@@ -43,7 +44,7 @@ class _Answer(_Document):
     process: _Text | None
     machine: _Text | None
     kernel: _Text | None
-    crc32: Annotated[int, Field(ge=0, lt=1 << 32)]
+    crc32: _Crc32
 
 
 class ListedCore(_Document):
@@ -63,7 +64,7 @@ class InfoAnswer(_Answer):
 
 class RunAnswer(_Answer):
     verb: Literal["run"]
-    output_crc32: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], Field(max_length=256)]
+    output_crc32: Annotated[tuple[_Crc32, ...], Field(max_length=256)]
 
 
 class Zone(_Document):
@@ -92,6 +93,7 @@ class MeasureAnswer(_Answer):
     summary_ns: Summary
     warmup_runs: _Count
     stride: Annotated[int, Field(ge=1, lt=1 << 31)]
+    outputs_crc32: _Crc32
     wall_ns: _Ns
     cpu_ns: _Ns
     rss_before_kb: _Kib | None

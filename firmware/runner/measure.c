@@ -74,6 +74,7 @@ static int time_runs(const ec_arguments *arguments, ec_measurement *seen)
     }
     seen->cpu = ec_clock_cpu_ns() - cpu_start;
     seen->khz_after = seen->core.number < 0 ? -1 : ec_facts_core_khz(seen->core.number, "scaling_cur_freq");
+    seen->outputs_crc32 = ec_tensors_outputs_crc32();
     return EC_OK;
 }
 

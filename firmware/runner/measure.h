@@ -15,6 +15,7 @@ typedef struct {
     uint32_t stride;                /* every so many runs one is timed */
     uint32_t sample_count;
     uint64_t samples[EC_MAX_SAMPLES];
+    uint32_t outputs_crc32;         /* of the last timed run's outputs */
     uint64_t wall, cpu;             /* from before the first timed run to after the last one */
     uint32_t step_runs;             /* inferences that were timed step by step, after the timed runs */
     uint64_t *steps;                /* [ec_app_model.step_count] the median of each step; NULL when the engine cannot step */

@@ -114,6 +114,7 @@ bool ec_report_measurement(const ec_measurement *seen)
     report_summary(seen);
     ec_json_number("warmup_runs", seen->warmup_runs);
     ec_json_number("stride", seen->stride);
+    ec_json_number("outputs_crc32", seen->outputs_crc32);
     ec_json_number("wall_ns", (int64_t)seen->wall);
     ec_json_number("cpu_ns", (int64_t)seen->cpu);
     ec_json_fact("rss_before_kb", seen->rss_before);

@@ -74,7 +74,21 @@ bool ec_tensors_write(char *const *paths)
     return true;
 }
 
+static uint32_t continue_crc32(uint32_t crc, uint32_t index)
+{
+    return ec_crc32(crc, ec_app_model.output(ec_app_arena, (int)index), ec_app_model.outputs[index].bytes);
+}
+
 uint32_t ec_tensors_output_crc32(uint32_t index)
 {
-    return ec_crc32(0, ec_app_model.output(ec_app_arena, (int)index), ec_app_model.outputs[index].bytes);
+    return continue_crc32(0, index);
+}
+
+uint32_t ec_tensors_outputs_crc32(void)
+{
+    uint32_t crc = 0;
+    for (uint32_t i = 0; i < ec_app_model.output_count; i++) {
+        crc = continue_crc32(crc, i);
+    }
+    return crc;
 }

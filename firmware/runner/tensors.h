@@ -17,4 +17,7 @@ bool ec_tensors_write(char *const *paths);
 /* The check sum of an output (crc32.h). */
 uint32_t ec_tensors_output_crc32(uint32_t index);
 
+/* One over all outputs, in their order. */
+uint32_t ec_tensors_outputs_crc32(void);
+
 #endif

@@ -14,7 +14,7 @@ from edgecompress.conditions import judge
 from edgecompress.device import CoreClass, open_native, parse_core
 from edgecompress.device.remote import Finished
 from edgecompress.device.runner_json import MAX_ANSWER_BYTES
-from edgecompress.errors import DeviceError, LinkError, UserError
+from edgecompress.errors import DeviceError, LinkError, MismatchError, UserError
 
 INFO = toy_model().info
 OUTPUT = bytes(range(16))
@@ -27,7 +27,7 @@ ANSWERS = {
     "measure": HEAD
     | {"verb": "measure", "core": 7, "core_max_khz": 2_800_000, "khz_before": 2_800_000, "khz_after": 2_000_000}
     | {"clock_overhead_ns": 52, "first_ns": 9000, "summary_ns": {"min": 4000, "p50": 4000, "p90": 5000, "p99": 5000}}
-    | {"warmup_runs": 5, "stride": 3, "wall_ns": 200_000, "cpu_ns": 150_000}
+    | {"warmup_runs": 5, "stride": 3, "outputs_crc32": zlib.crc32(OUTPUT), "wall_ns": 200_000, "cpu_ns": 150_000}
     | {"rss_before_kb": 100, "rss_after_kb": 108, "peak_rss_kb": 500}
     | {"zones_before": [{"zone": 0, "type": "cpu", "millicelsius": 30_500}, {"zone": 1, "type": "off", "millicelsius": -40_000}]}
     | {"zones_after": [{"zone": n, "type": "cpu", "millicelsius": 40_000 + n} for n in range(2)]}
@@ -251,6 +251,13 @@ def test_another_model_is_found_when_the_device_is_opened(program, changes):
     with pytest.raises(LinkError):
         open_native(remote, program, INFO)
     assert remote.closed == 1
+
+
+def test_timed_runs_that_compute_something_else_are_a_mismatch(program):
+    """Fast and wrong is no measurement."""
+    remote = ScriptedRemote(**answer("measure", outputs_crc32=1))
+    with open_native(remote, program, INFO) as device, pytest.raises(MismatchError, match="other bytes than a single run"):
+        device.measure([SAMPLE], runs=1, warmup=0)
 
 
 def test_an_emulated_machine_is_not_timed(program):
