@@ -313,7 +313,7 @@ NO_DAEMON = "error: cannot connect to daemon at tcp:5037: Connection refused"
         ("failed to connect to 192.0.2.7:5555", DeviceError, "does not answer at that address", "Wireless debugging"),
         ("failed to resolve host: 'x': Name or service not known", DeviceError, "no computer of that name", "address"),
         ("something \x1b[31mnew", DeviceError, r"failed: something \?\[31mnew", "reconnect"),
-        ("", DeviceError, "it said nothing", "reconnect"),
+        ("", LinkError, "went away in the middle", "reconnect"),
     ],
 )
 def test_texts_of_adb_become_one_sentence_and_a_next_step(text, kind, words, hint):

@@ -86,6 +86,7 @@ def test_faults_that_are_repaired(phone, source, fault):
         (Fault(FaultKind.SHELL_HANG, at=RUN), LinkError, "`adb shell` gave no answer within"),
         (Fault(FaultKind.SHELL_HANG, at=DESCRIBE), LinkError, "`adb shell` gave no answer within"),
         (Fault(FaultKind.PULL_CORRUPT, after_bytes=9), LinkError, r"out\.bin came back damaged"),
+        (Fault(FaultKind.PULL_DROP), LinkError, r"went away in the middle of reading out\.bin"),
         (Fault(FaultKind.PULL_DROP, after_bytes=70_000), LinkError, r"went away in the middle of reading out\.bin"),
         (Fault(FaultKind.PULL_HANG, after_bytes=70_000), LinkError, "`adb pull` gave no answer within"),
         (Fault(FaultKind.DROP_LINK, at=4), LinkError, "went away in the middle|is offline|link was lost"),

@@ -38,6 +38,8 @@ AT_PUSH = frozenset({FaultKind.PUSH_DROP, FaultKind.PUSH_HANG, FaultKind.PUSH_CO
 AT_SHELL = frozenset({FaultKind.SHELL_HANG, FaultKind.SHELL_DROP, FaultKind.LOSE_EXIT, FaultKind.LOSE_TAIL})
 AT_PULL = frozenset({FaultKind.PULL_HANG, FaultKind.PULL_DROP, FaultKind.PULL_CORRUPT})
 AT_ANY = frozenset({FaultKind.UNPLUG, FaultKind.DROP_LINK})
+# A folder, a copy and its check, a program, a file's size and its copy, cleaning up.
+SHELLS_OF_A_RUN, SERVICES_OF_A_RUN = 5, 7
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ def random_fault(rng: random.Random, *, most_bytes: int) -> Fault | None:
     """A fault of a random kind at a random place; None for one run in ten."""
     if rng.random() < 0.1:
         return None
-    kinds = sorted((AT_PUSH | AT_SHELL | AT_PULL | AT_ANY) - {FaultKind.OFFLINE, FaultKind.UNAUTHORIZED}, key=lambda kind: kind.name)
+    kinds = sorted(AT_PUSH | AT_SHELL | AT_PULL | AT_ANY, key=lambda kind: kind.name)
     kind = rng.choice(kinds)
-    most = {True: 8, False: 2}[kind in AT_SHELL or kind in AT_ANY]
-    at = 0 if kind in AT_PULL else rng.randrange(most)
+    most_services = SHELLS_OF_A_RUN if kind in AT_SHELL else SERVICES_OF_A_RUN if kind in AT_ANY else 1
+    at = rng.randrange(most_services)
     return Fault(kind, at=at, after_bytes=rng.randrange(most_bytes), times=rng.choice((1, 1, 2)))

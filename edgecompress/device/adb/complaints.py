@@ -162,6 +162,8 @@ def explain(text: str, *, phone: str, doing: str) -> EdgeCompressError:
         phone: what to call the phone.
         doing: what was tried: `adb push`.
     """
+    if not text.strip():
+        return LinkError(f"{phone} went away in the middle of {doing}; adb did not say why", hint=_RECONNECT)
     return _first(_COMPLAINTS, text, phone, doing) or DeviceError(
         f"{phone}: {doing} failed: {_last_line(text)}", hint="adb devices -l says what adb sees; reconnect the phone and try again"
     )

@@ -45,6 +45,7 @@ _TIMED_OUT = (124, 137)
 # The shell's exit codes for a program that cannot be executed, or is not there.
 _NOT_STARTED = (126, 127)
 _PUSH_TRIES = 2
+_REMOVE_TRIES = 3
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99}")
 # Hashing, on a slow phone with slow storage.
 _HASHED_BYTES_PER_S = 20_000_000
@@ -186,22 +187,16 @@ class AdbRemote:
             error.hint = f"{error.hint}; {self.left_behind}" if error.hint else self.left_behind
 
     def _leave(self) -> None:
-        """Remove the folder, twice when the link was lost and came back."""
-        try:
-            self._remove([self.folder])
-            return
-        except EdgeCompressError:
-            if wait_ready(self._adb):
-                try:
-                    self._remove([self.folder])
-                    return
-                except EdgeCompressError as e:
-                    self.left_behind = self._sentence(e.message)
-                    return
-        self.left_behind = self._sentence(f"{self.name} is gone")
-
-    def _sentence(self, why: str) -> str:
-        return f"{self.folder} is still on the phone ({why}); the next measurement there removes it"
+        """Remove the folder, and try again when the link was lost and came back."""
+        for _ in range(_REMOVE_TRIES):
+            try:
+                self._remove([self.folder])
+                return
+            except EdgeCompressError as e:
+                why = e.message
+            if not wait_ready(self._adb):
+                break
+        self.left_behind = f"{self.folder} is still on the phone ({why}); the next measurement there removes it"
 
     def _remove(self, folders: Sequence[str]) -> None:
         ended = self._script(remove_folders_commands(folders), doing="cleaning up")
