@@ -8,8 +8,10 @@ from pathlib import Path
 
 from edgecompress.artifact import Engine
 from edgecompress.build.android import Layout, LiteRt, Module, describe, litert_files
-from edgecompress.errors import DataError, OutputError, UserError
+from edgecompress.convert.metadata import ModelMetadata, read_metadata
+from edgecompress.errors import DataError, ModelError, OutputError, UserError
 from edgecompress.files import staging, write_bytes
+from edgecompress.pipeline.described import with_metadata
 from edgecompress.pipeline.golden import golden_vectors
 from edgecompress.pipeline.reference import LITERT_TOLERANCE
 from edgecompress.pipeline.sources import LoadedModel, generate_sources, load_model
@@ -37,6 +39,7 @@ def build_android(
         package: of the Kotlin code, such as com.acme.digits; not the app's own namespace.
         name: what the model is called; the file's stem when None.
         labels: one per class, in the model's order: a UTF-8 text with one a line, or a .json file with an array of strings.
+            None for those in the model's metadata, if there are any.
         layout: what runs the model in the app.
         litert: the release of LiteRT that the module depends on; the pinned one when None.
 
@@ -55,14 +58,20 @@ def build_android(
     if layout is not Layout.LITERT and litert is not None:
         raise UserError(f"the layout {layout.value} does not use LiteRT, so a release of it has no effect", hint="leave --litert out")
     runtime = LiteRt() if litert is None else LiteRt(litert)
+    called = name or model.stem
     loaded = load_model(model, name=name)
+    metadata = _metadata(loaded)
+    classes = read_labels(labels) if labels is not None else _labels_inside(loaded, metadata)
+    # A model that brings metadata keeps them: its author knows better.
+    inside = with_metadata(loaded, name=called, labels=classes) if layout is Layout.LITERT and metadata is None else loaded
     module = describe(
-        loaded.data,
-        loaded.graph,
+        inside.data,
+        inside.graph,
         package,
-        name=name or model.stem,
-        labels=None if labels is None else read_labels(labels),
+        name=called,
+        labels=classes,
         golden=golden_vectors(loaded, _TOLERANCE[layout]),
+        source_sha256=loaded.graph.sha256,
     )
     files = litert_files(module, runtime) if layout is Layout.LITERT else _aot_files(loaded, module)
     _check_leftovers(output, files)
@@ -70,6 +79,21 @@ def build_android(
         for path, content in files.items():
             write_bytes(folder / path, content)
     return [output / path for path in files]
+
+
+def _metadata(model: LoadedModel) -> ModelMetadata | None:
+    """What the file says about itself; nothing when that is damaged, since the model itself is not."""
+    try:
+        return read_metadata(model.data)
+    except ModelError:
+        return ModelMetadata()
+
+
+def _labels_inside(model: LoadedModel, metadata: ModelMetadata | None) -> tuple[str, ...] | None:
+    """The labels in the model's metadata, when there is one for each class of an only output [1, classes]."""
+    shapes = [model.graph.tensor(index).shape for index in model.graph.outputs]
+    labels = metadata.outputs[0].labels if metadata is not None and metadata.outputs else None
+    return labels if labels and shapes == [(1, len(labels))] else None
 
 
 def _aot_files(model: LoadedModel, module: Module) -> dict[str, bytes]:

@@ -17,6 +17,7 @@ from edgecompress.build.android import Layout, LiteRt, build_android, describe
 from edgecompress.build.android.vectors import dequantize, quantize
 from edgecompress.cli.android import build_android_command
 from edgecompress.convert import read_tflite
+from edgecompress.convert.metadata import read_metadata
 from edgecompress.errors import DataError, OutputError, UserError
 from edgecompress.pipeline.android import build_android as build_module
 from edgecompress.pipeline.android import read_labels
@@ -191,7 +192,7 @@ def test_quantization_is_that_of_the_toolkit():
 
 
 def test_the_pipeline_writes_a_module_with_the_references_vectors(tmp_path):
-    """From a file to a folder: the model's own bytes and hash, labels from a file, outputs of the reference."""
+    """From a file to a folder: the hashes of the file and of the asset, labels from a file, outputs of the reference."""
     pytest.importorskip("tensorflow", reason="the model of this test is built with TensorFlow's schema: pip install tensorflow")
     model = tmp_path / "digits.tflite"
     model.write_bytes(tiny_classifier())
@@ -201,12 +202,31 @@ def test_the_pipeline_writes_a_module_with_the_references_vectors(tmp_path):
     assert set(written) == {path for path in (tmp_path / "out").rglob("*") if path.is_file()}
     facts = json.loads((tmp_path / "out/model/src/main/assets/digits.json").read_text())
     assert facts["labels"] == list(AWKWARD_LABELS)
-    assert facts["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
-    assert (tmp_path / "out/model/src/main/assets/digits.tflite").read_bytes() == model.read_bytes()
+    inside = (tmp_path / "out/model/src/main/assets/digits.tflite").read_bytes()
+    assert facts["sha256"] == hashlib.sha256(inside).hexdigest()
+    assert facts["source_sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
     golden = [(tmp_path / f"out/model/src/androidTest/assets/golden/{i}/output_0.bin").read_bytes() for i in range(3)]
     assert len(set(golden)) > 1
     # Probabilities of a softmax, in counts of 1/256 above -128.
     assert all(abs(int(np.frombuffer(raw, np.int8).astype(int).sum()) + 4 * 128 - 256) <= 4 for raw in golden)
+
+
+def test_the_model_inside_says_what_it_is(tmp_path):
+    """It carries metadata with its labels and computes the same; a model that brings metadata keeps them, and gives its labels."""
+    (tmp_path / "digits.tflite").write_bytes(tiny_classifier())
+    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
+    asset = "model/src/main/assets/digits.tflite"
+    build_module(tmp_path / "digits.tflite", package="com.acme.a", output=tmp_path / "a", labels=tmp_path / "labels.txt")
+    inside = (tmp_path / "a" / asset).read_bytes()
+    metadata = read_metadata(inside)
+    assert metadata is not None
+    assert metadata.outputs[0].labels == ("a", "b", "c", "d")
+    sample = np.arange(64, dtype=np.int8).reshape(1, 8, 8, 1)
+    assert np.array_equal(*(run_litert(data, [sample], "xnnpack")[0] for data in (inside, tiny_classifier())))
+    (tmp_path / "digits.tflite").write_bytes(inside)
+    build_module(tmp_path / "digits.tflite", package="com.acme.b", output=tmp_path / "b")
+    assert (tmp_path / "b" / asset).read_bytes() == inside
+    assert json.loads((tmp_path / "b" / asset.replace(".tflite", ".json")).read_text())["labels"] == ["a", "b", "c", "d"]
 
 
 def test_litert_on_this_computer_passes_the_golden_vectors():

@@ -92,6 +92,7 @@ class Module:
 
     Attributes:
         model: the .tflite's bytes.
+        source_sha256: of the file that `model` was made from; the same as `sha256` when nothing was added to it.
         labels: one per class; None when the model is no classifier. Those of a classifier without given labels are its class numbers.
         labels_given: whether the labels came from the user.
     """
@@ -99,6 +100,7 @@ class Module:
     names: ModuleNames
     model: bytes
     sha256: str
+    source_sha256: str
     macs: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -136,10 +138,13 @@ class Module:
         return self.classifies and _is_softmax(self.outputs[0])
 
 
-def describe(model: bytes, graph: Graph, package: str, *, name: str, labels: Sequence[str] | None, golden: Golden) -> Module:
+def describe(
+    model: bytes, graph: Graph, package: str, *, name: str, labels: Sequence[str] | None, golden: Golden, source_sha256: str | None = None
+) -> Module:
     """Everything about a module, checked.
 
     Args:
+        source_sha256: of the file that `model` was made from; None for `model` itself.
         labels: one per class of the only output, in the model's order; None: class numbers when the output looks like a softmax.
 
     Raises:
@@ -158,6 +163,7 @@ def describe(model: bytes, graph: Graph, package: str, *, name: str, labels: Seq
         names=module_names(package, name),
         model=model,
         sha256=graph.sha256,
+        source_sha256=source_sha256 or graph.sha256,
         macs=graph.macs,
         inputs=inputs,
         outputs=outputs,

@@ -17,11 +17,15 @@ _LINE_BREAKS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
 
 def render_sidecar(module: Module) -> bytes:
-    """`<asset>.json`: name, sha256 and bytes of the .tflite, multiply-accumulates, tensors, labels (null for what is no classifier)."""
+    """`<asset>.json`: name, hash and bytes of the .tflite, hash of the file it was made from, multiply-accumulates, tensors, labels.
+
+    Labels are null for what is no classifier; scale and zero point for floats.
+    """
     document = {
         "schema": SCHEMA,
         "name": module.names.asset,
         "sha256": module.sha256,
+        "source_sha256": module.source_sha256,
         "bytes": len(module.model),
         "macs": module.macs,
         "inputs": [_tensor(spec) for spec in module.inputs],
