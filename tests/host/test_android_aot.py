@@ -33,10 +33,10 @@ CPP = "model/src/main/cpp"
 # What the CMake file asks for, with warnings as errors; the tests hold the two together.
 FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden")
 LINK_FLAGS = ("-Wl,--gc-sections", "-Wl,-z,max-page-size=16384")
-# Processor by Android's name for it: zig's target, the emulator, and the core that it is to be.
+# Processor by Android's name for it: zig's target (the runner's, so that zig builds their C library once), the emulator, and its core.
 MACHINES = {
-    "arm64-v8a": ("aarch64-linux-musl", "qemu-aarch64-static", "cortex-a76"),
-    "armeabi-v7a": ("arm-linux-musleabihf", "qemu-arm-static", "cortex-a15"),
+    "arm64-v8a": (("aarch64-linux-musl", "-mcpu=generic"), "qemu-aarch64-static", "cortex-a76"),
+    "armeabi-v7a": (("arm-linux-musleabihf", "-mcpu=generic+v7a+neon+vfp3"), "qemu-arm-static", "cortex-a15"),
 }
 
 
@@ -84,8 +84,12 @@ def expected_lines() -> list[str]:
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory) -> Path:
     """The C files of the module, on disk."""
-    folder = tmp_path_factory.mktemp("aot")
-    for path, content in digits()[0].items():
+    return write_sources(digits()[0], tmp_path_factory.mktemp("aot"))
+
+
+def write_sources(files: dict[str, bytes], folder: Path) -> Path:
+    """A module below `folder`; where its C files are."""
+    for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     return folder / CPP
@@ -100,13 +104,13 @@ def java_home() -> Path:
     return Path(javac).resolve().parents[1]
 
 
-def compile_c(sources: Path, target: str, output: Path, *extra: str) -> None:
+def compile_c(sources: Path, target: tuple[str, ...], output: Path, *extra: str) -> None:
     """Compile the module's C, warnings as errors, with zig."""
     zig = find_zig()
     headers = java_home() / "include"
     files = [*sorted(map(str, sources.glob("**/*.c"))), *extra]
-    command = [str(zig.program), "cc", "-target", target, *FLAGS, *LINK_FLAGS]
-    command += [f"-I{sources}", f"-I{sources}/edgecompress/include", "-isystem", str(headers), "-isystem", str(headers / "linux")]
+    command = [str(zig.program), "cc", "-target", *target, *FLAGS, *LINK_FLAGS]
+    command += [f"-I{sources}/edgecompress/include", "-isystem", str(headers), "-isystem", str(headers / "linux")]
     done = subprocess.run(
         [*command, *files, "-o", str(output)], capture_output=True, text=True, timeout=300, env={**os.environ, **zig.environment}
     )
@@ -125,14 +129,14 @@ def test_the_native_engine_runs_on_a_phones_processor(abi, sources, tmp_path):
     target, emulator, core = MACHINES[abi]
     if shutil.which(emulator) is None:
         pytest.skip(f"needs {emulator}: apt install qemu-user-static")
-    compile_c(sources, target, tmp_path / "cases", str(JNI / "fake_jvm.c"), "-static")
+    compile_c(sources, target, tmp_path / "cases", str(JNI / "fake_jvm.c"), "-iquote", str(sources), "-static")
     assert lines_of([emulator, "-cpu", core, str(tmp_path / "cases")]) == expected_lines()
 
 
 def test_the_native_engine_runs_in_a_java_machine(sources, tmp_path):
     """Loaded by a real one, the same library does the same through arrays and buffers of its own."""
     home = java_home()
-    compile_c(sources, "x86_64-linux-gnu.2.17", tmp_path / "libdigits.so", "-shared", "-fPIC")
+    compile_c(sources, ("x86_64-linux-gnu.2.17",), tmp_path / "libdigits.so", "-shared", "-fPIC")
     java = [str(path) for path in sorted(JNI.glob("*.java"))]
     subprocess.run([str(home / "bin/javac"), "-d", str(tmp_path), *java], check=True, timeout=120)
     arena, count = digits()[2], len(digits()[1].outputs[0])
@@ -144,12 +148,24 @@ def test_the_library_shows_one_symbol_and_fits_large_pages(sources, tmp_path):
     """JNI_OnLoad is all that others can link to, and every segment to load is aligned to 16 KB."""
     from elftools.elf.elffile import ELFFile
 
-    compile_c(sources, "aarch64-linux-gnu.2.28", tmp_path / "lib.so", "-shared", "-fPIC")
+    compile_c(sources, ("aarch64-linux-gnu.2.28",), tmp_path / "lib.so", "-shared", "-fPIC")
     with (tmp_path / "lib.so").open("rb") as file:
         elf = ELFFile(file)
         symbols = [s for s in elf.get_section_by_name(".dynsym").iter_symbols() if s["st_shndx"] != "SHN_UNDEF" and s.name]
         assert [s.name for s in symbols] == ["JNI_OnLoad"]
         assert {segment["p_align"] for segment in elf.iter_segments("PT_LOAD")} == {16384}
+
+
+def test_a_model_may_be_called_like_a_system_header(tmp_path):
+    """No folder of generated headers is searched for <...>, so a model called string or jni compiles like any other."""
+    graph = read_tflite(tiny_classifier(), name="digits")
+    for name in ("string", "jni"):
+        module = describe(b"", graph, f"com.acme.{name}", name=name, labels=None, golden=Golden((digits()[1],), "numpy", 0))
+        files = aot_files(module, generate_aot(graph, name=name))
+        cpp = write_sources(files, tmp_path / name)
+        compile_c(cpp, ("x86_64-linux-gnu.2.17",), tmp_path / f"{name}.so", "-shared", "-fPIC")
+        assert files[f"{CPP}/CMakeLists.txt"].count(b"target_include_directories") == 1
+        assert f"target_include_directories(com_acme_{name} PRIVATE edgecompress/include)".encode() in files[f"{CPP}/CMakeLists.txt"]
 
 
 def test_cmake_lists_every_source_and_its_flags():
