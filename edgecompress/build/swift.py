@@ -49,13 +49,13 @@ def swift_package(
         ModelError: an input or output has a type that no app could fill.
         DataError: labels or golden vectors do not fit the model.
     """
-    module = describe(model, graph, _NO_PACKAGE, name=name, labels=labels, golden=golden)
+    module = describe(model, graph, _NO_PACKAGE, name=name, labels=labels, golden=golden, source_sha256=source_sha256)
     kit = kit_name(module)
     values = _values(module, kit)
     files = {path: _render(skeleton, values) for path, skeleton in _skeletons(kit, module).items()}
     resources, tests = f"Sources/{kit}/Resources", f"Tests/{kit}Tests"
     files[f"{resources}/{module.names.asset}.tflite"] = model
-    files[f"{resources}/{module.names.asset}.json"] = _sidecar(module, source_sha256)
+    files[f"{resources}/{module.names.asset}.json"] = _sidecar(module)
     files[f"{tests}/quantization_vectors.txt"] = render_vectors(module)
     for number, sample in enumerate(golden.samples):
         files |= {f"{tests}/golden/{number}/input_{place}.bin": raw for place, raw in enumerate(sample.inputs)}
@@ -129,13 +129,12 @@ def _swift_spec(spec: TensorSpec) -> dict[str, str | int]:
     }
 
 
-def _sidecar(module: Module, source_sha256: str | None) -> bytes:
-    """The Android module's sidecar under a schema of its own, with the hash of the model before metadata came in."""
+def _sidecar(module: Module) -> bytes:
+    """The Android module's sidecar under a schema of its own."""
     document = json.loads(render_sidecar(module))
     document["schema"] = SCHEMA
     if module.labels is not None:
         document["labels"] = [_whole(label) for label in module.labels]
-    document["source_sha256"] = source_sha256 or module.sha256
     return (json.dumps(document, indent=2) + "\n").encode("ascii")
 
 

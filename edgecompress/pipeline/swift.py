@@ -7,7 +7,7 @@ from pathlib import Path
 from edgecompress.errors import OutputError
 from edgecompress.files import staging, write_bytes
 from edgecompress.pipeline.android import read_labels
-from edgecompress.pipeline.described import with_metadata
+from edgecompress.pipeline.described import labels_inside, metadata_inside, with_metadata
 from edgecompress.pipeline.golden import golden_vectors
 from edgecompress.pipeline.reference import LITERT_TOLERANCE
 from edgecompress.pipeline.sources import load_model
@@ -19,6 +19,7 @@ def build_ios(model: Path, *, output: Path, name: str | None = None, labels: Pat
     Args:
         name: what the model is called; the file's stem when None.
         labels: one per class, in the model's order: a UTF-8 text with one a line, or a .json file with an array of strings.
+            None for those in the model's metadata, if there are any.
 
     Returns:
         The files that were written.
@@ -36,8 +37,10 @@ def build_ios(model: Path, *, output: Path, name: str | None = None, labels: Pat
 
     called = name or model.stem
     loaded = load_model(model, name=called)
-    classes = None if labels is None else read_labels(labels)
-    described = with_metadata(loaded, name=called, labels=classes)
+    metadata = metadata_inside(loaded)
+    classes = read_labels(labels) if labels is not None else labels_inside(loaded, metadata)
+    # A model that brings metadata keeps them: its author knows better.
+    described = with_metadata(loaded, name=called, labels=classes) if metadata is None else loaded
     files = swift_package(
         described.data,
         described.graph,

@@ -18,7 +18,7 @@ from sample_models import tiny_classifier
 from edgecompress.build.swift import RUNTIME, swift_package, swift_string
 from edgecompress.convert import read_tflite
 from edgecompress.convert.metadata import read_metadata
-from edgecompress.convert.metadata_write import remove_metadata
+from edgecompress.convert.metadata_write import describe_model, remove_metadata, write_metadata
 from edgecompress.errors import DataError, ModelError, OutputError
 from edgecompress.graph import DType, Graph
 from edgecompress.pipeline.swift import build_ios
@@ -188,6 +188,20 @@ def test_the_pipeline_writes_a_model_with_metadata(tmp_path):
     metadata = read_metadata(shipped)
     assert metadata.name == "digits" and len(metadata.outputs[0].labels) == 4
     assert f'sha256 = "{facts["sha256"]}"' in (tmp_path / "out/Sources/DigitsModelKit/DigitsModel.swift").read_text()
+
+
+def test_metadata_of_the_models_author_stay(tmp_path):
+    """A model that brings metadata is shipped as it is, and its labels are taken from there."""
+    data = tiny_classifier()
+    described = write_metadata(data, describe_model(read_tflite(data), name="mine", labels=["a", "b", "c", "d"]))
+    model = tmp_path / "digits.tflite"
+    model.write_bytes(described)
+    build_ios(model, output=tmp_path / "out")
+    resources = tmp_path / "out/Sources/DigitsModelKit/Resources"
+    assert (resources / "digits.tflite").read_bytes() == described
+    facts = json.loads((resources / "digits.json").read_text())
+    assert facts["labels"] == ["a", "b", "c", "d"]
+    assert facts["sha256"] == facts["source_sha256"] == hashlib.sha256(described).hexdigest()
 
 
 def test_another_models_leftovers_are_not_mixed_in(tmp_path):
