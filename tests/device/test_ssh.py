@@ -6,17 +6,20 @@ No real board has confirmed it: other servers (dropbear), busybox's `timeout`, W
 from __future__ import annotations
 
 import os
+import random
 import signal
 import stat
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+import synthetic_faulty_ssh
 from loopback_sshd import find_sshd, running_sshd
 
-from edgecompress.device.ssh import open_ssh
+from edgecompress.device.ssh import open_ssh, remote
 from edgecompress.device.ssh.address import Address, parse_address
 from edgecompress.device.ssh.complaints import connection_error, starting_error, writing_error
 from edgecompress.errors import DeviceError, LinkError, TargetError, ToolError
@@ -149,6 +152,53 @@ def test_a_damaged_file_is_noticed(sshd, tmp_path, monkeypatch):
     monkeypatch.setattr("edgecompress.device.ssh.remote._sha256", lambda path: "0" * 64)
     with open_ssh(sshd.address, options=sshd.options()) as board, pytest.raises(LinkError, match="arrived damaged"):
         board.push(tmp_path / "file", "file")
+
+
+@needs_sshd
+def test_seeded_faults_give_the_right_bytes_or_an_error(sshd, tmp_path, monkeypatch):
+    """Calls that lose, cut or damage what they carry: the right bytes where none of it happened, else a clear error, never wrong bytes."""
+    faulty, faults = tmp_path / "ssh", tmp_path / "faults"
+    faulty.write_text(f"#!{sys.executable}\n" + Path(synthetic_faulty_ssh.__file__).read_text(encoding="utf-8"))
+    faulty.chmod(0o755)
+    faults.write_text("")
+    monkeypatch.setenv("EDGECOMPRESS_SSH", str(faulty))
+    monkeypatch.setenv("SYNTHETIC_FAULTS", str(faults))
+    rng = random.Random(5)
+    with open_ssh(sshd.address, options=sshd.options()) as board:
+        for _ in range(10):
+            data = rng.randbytes(1001)
+            (tmp_path / "in").write_bytes(data)
+            # Only what is sent can be damaged: a program's own output carries no checksum here, its documents do.
+            kinds = [rng.choice(["none", "cut", "lost", "silent", *more]) for more in (["damaged"], [], [])]
+            faults.write_text(" ".join(kinds))
+            try:
+                board.push(tmp_path / "in", "in")
+                done = board.run(["cp", "in", "out"], timeout_s=20)
+                assert (done.exit_code, done.stdout) == (0, b"")
+                assert board.pull("out") == data
+            except LinkError as e:
+                assert e.hint
+                assert set(kinds) != {"none"}
+            else:
+                # An exit code of ssh's own that comes after our closing line does no harm.
+                assert set(kinds) <= {"none", "silent"}
+        faults.write_text("")
+    assert list(sshd.folder.iterdir()) == []
+
+
+@needs_sshd
+def test_a_link_lost_while_sending(sshd, tmp_path):
+    """A file that is on its way when the connection ends is an error of the link, and no file."""
+    with open_ssh(sshd.address, options=sshd.options()) as board:
+        pipe = tmp_path / "endless"
+        os.mkfifo(pipe)
+        keeper = os.open(pipe, os.O_RDWR)  # nobody writes: the file never ends
+        threading.Timer(0.5, lambda: os.kill(board._link._master.pid, signal.SIGKILL)).start()
+        try:
+            with pipe.open("rb") as stream, pytest.raises(LinkError):
+                remote._shell(board._link, f"cat > {board.folder}/endless", stdin_of=stream, timeout_s=20)
+        finally:
+            os.close(keeper)
 
 
 @needs_sshd

@@ -150,7 +150,7 @@ def test_pythons_without_wheels_are_refused(monkeypatch):
     """On another Python, and for a name that is no program, the error says which to name."""
     monkeypatch.delenv(environment.VARIABLE, raising=False)
     monkeypatch.setattr(environment, "_PYTHONS", ())
-    with pytest.raises(UserError, match=r"Python 3\.9 to 3\.11") as caught:
+    with pytest.raises(UserError, match=r"Python 3\.8 to 3\.11") as caught:
         local_python(Engine.TFLITE_RUNTIME)
     assert environment.VARIABLE in caught.value.hint
     monkeypatch.setenv(environment.VARIABLE, "/no/such/python")

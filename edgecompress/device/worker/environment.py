@@ -1,6 +1,6 @@
 """The Python that runs a worker on this computer.
 
-LiteRT is in ours. tflite-runtime's last release wants Python 3.9 to 3.11 and numpy 1, which we have not: it gets an environment of its own
+LiteRT is in ours. tflite-runtime's last release wants Python 3.8 to 3.11 and numpy 1, which we have not: it gets an environment of its own
 in the user's cache, made when it is first asked for, under a lock, beside its final name and then renamed.
 """
 
@@ -22,7 +22,7 @@ from edgecompress.tools import cache_dir, run_tool
 VARIABLE = "EDGECOMPRESS_TFLITE_PYTHON"
 TFLITE_RUNTIME = "2.14.0"
 # Those that its wheels exist for.
-_PYTHONS = ((3, 9), (3, 10), (3, 11))
+_PYTHONS = ((3, 8), (3, 9), (3, 10), (3, 11))
 _CHOICE = f"name a Python that has tflite-runtime and numpy<2: --python PATH, or ${VARIABLE}"
 
 
@@ -45,7 +45,7 @@ def local_python(engine: Engine, *, progress: Progress = silent) -> str:
         return named
     if sys.version_info[:2] not in _PYTHONS or os.name != "posix":
         have = f"Python {sys.version_info[0]}.{sys.version_info[1]} on {sys.platform}"
-        raise UserError(f"tflite-runtime {TFLITE_RUNTIME} exists for Python 3.9 to 3.11; this is {have}", hint=_CHOICE)
+        raise UserError(f"tflite-runtime {TFLITE_RUNTIME} exists for Python 3.8 to 3.11; this is {have}", hint=_CHOICE)
     return str(_environment(progress) / "bin" / "python")
 
 
