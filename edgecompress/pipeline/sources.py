@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgecompress.artifact import Engine, GeneratedModel
 from edgecompress.convert import read_tflite
+from edgecompress.convert.metadata_write import remove_metadata
 from edgecompress.convert.model_file import read_model_bytes
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph
@@ -58,5 +59,14 @@ def generate_sources(model: LoadedModel, engine: Engine, *, name: str | None, ke
     if engine is Engine.TFLM:
         from edgecompress.codegen import generate_tflm
 
-        return generate_tflm(model.graph, model.data, name=name)
+        return generate_tflm(model.graph, _without_metadata(model.data), name=name)
     raise ModelError(f"engine {engine.value} is not C: it runs on the host and on phones", hint="choose --engine aot or --engine tflm")
+
+
+def _without_metadata(data: bytes) -> bytes:
+    """The model without metadata and label files, which are for people and apps: on a core they would only take flash."""
+    try:
+        return remove_metadata(data)
+    except ModelError:
+        # Only what is beside the model is damaged; the model itself was read.
+        return data

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import re
 import struct
 import subprocess
 import zipfile
@@ -16,6 +17,7 @@ from graphs import one_op, tensor
 from sample_models import SAMPLES, every_op, tiny_classifier
 from tflite_builder import parse_model, run_litert, run_tflm, schema
 
+from edgecompress.artifact import Engine
 from edgecompress.cli.inspect import command as inspect_command
 from edgecompress.convert import read_tflite
 from edgecompress.convert.associated_files import MOST_BYTES, append_files, read_archive
@@ -23,6 +25,7 @@ from edgecompress.convert.metadata import AssociatedFile, FeatureContent, ImageC
 from edgecompress.convert.metadata_schema import ColorSpace, FileKind
 from edgecompress.convert.metadata_write import describe_model, label_file, remove_metadata, write_metadata
 from edgecompress.errors import ModelError
+from edgecompress.pipeline.sources import LoadedModel, generate_sources, load_model
 
 # Runs where tflite-support is: its packages and TensorFlow's cannot be installed together.
 _SHOW = """
@@ -205,6 +208,17 @@ def test_an_archive_that_reaches_into_the_model_is_an_error():
     struct.pack_into("<I", model, entry + 42, 8)
     with pytest.raises(ModelError, match="not where the list says"):
         remove_metadata(bytes(model))
+
+
+def test_a_core_gets_the_model_without_metadata(tmp_path):
+    """The array in the tflm engine's C is the model's own bytes: no flash goes into texts and label files."""
+    pytest.importorskip("tflite_micro", reason="needs TensorFlow Lite Micro: pip install tflite-micro")
+    path = tmp_path / "m.tflite"
+    path.write_bytes(write_metadata(tiny_classifier(), metadata_of(tiny_classifier())))
+    plain = LoadedModel(tiny_classifier(), read_tflite(tiny_classifier(), name="m"))
+    with_texts, without = (generate_sources(m, Engine.TFLM, name=None, keep_input=False).files for m in (load_model(path), plain))
+    arrays = [re.sub(r"//.*", "", files["m_model.cc"]) for files in (with_texts, without)]
+    assert arrays[0] == arrays[1]
 
 
 @pytest.mark.parametrize("size", [MOST_BYTES + 1, 200 * MOST_BYTES])
