@@ -181,8 +181,10 @@ class _Build:
         """No -I of the generated folder: a model may be called string, and its header is found from its own folder."""
         to = f"objects/{source.parent.name}_{source.stem}.o"
         command = [*self.compiler.command, *compile_flags(self.machine, self.tune), *speed, f"-I{self.firmware_dir / 'include'}"]
-        # No path of this machine reaches the output.
-        places = {self.compiler.folder: "compiler", self.firmware_dir: "firmware", self.work: "."}
+        # No path of this machine reaches the output. The work folder is named only where it matters: without it zig finds the object of a
+        # kernel that it has compiled before in its cache.
+        places = {self.compiler.folder: "compiler", self.firmware_dir: "firmware"}
+        places |= {self.work: "."} if source.is_relative_to(self.work) else {}
         command += [f"-ffile-prefix-map={folder}={name}" for folder, name in places.items()]
         self._tool([*command, "-c", str(source), "-o", to])
         return to

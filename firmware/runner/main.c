@@ -2,7 +2,6 @@
  *
  * The program believes what the host has proved: that the model is sound, and that its tables are true. */
 #include <stdio.h>
-#include <string.h>
 
 #include "ec_model.h"
 #include "report.h"
@@ -51,7 +50,7 @@ static int measure(const ec_arguments *arguments)
         fputs("--core: no such core may be used now\n", stderr);
         return EXIT_CORE;
     case EC_MEASURE_NO_MEMORY:
-        fputs("there is no memory for the steps' times\n", stderr);
+        fputs("there is no memory for the times\n", stderr);
         return EXIT_MEMORY;
     default:
         return model_failed(status);

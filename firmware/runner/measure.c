@@ -1,6 +1,7 @@
 #include "measure.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "clock.h"
 #include "ec_model.h"
@@ -31,8 +32,7 @@ static int first_run(ec_measurement *seen)
     return status;
 }
 
-/* Untimed runs, at least so many and for so long. Then the stride: a model of a microsecond makes a million runs in a second, more than
- * are kept. Runs are then skipped evenly, so that the samples still stand for the whole time and the core is never idle. */
+/* Untimed runs, at least so many and for so long. */
 static int warm_up(const ec_arguments *arguments, ec_measurement *seen)
 {
     const uint64_t start = ec_clock_wall_ns();
@@ -46,10 +46,19 @@ static int warm_up(const ec_arguments *arguments, ec_measurement *seen)
         seen->warmup_runs++;
         elapsed = ec_clock_wall_ns() - start;
     }
-    const uint64_t each = seen->warmup_runs > 0 ? elapsed / seen->warmup_runs + 1 : seen->first + 1;
-    const uint64_t expected = (uint64_t)arguments->min_ms * NS_PER_MS / each;
-    seen->stride = (uint32_t)(expected / EC_MAX_SAMPLES) + 1;
     return EC_OK;
+}
+
+/* A model of a microsecond makes a million runs in a second, more than are kept. When the list is full, every second sample is dropped,
+ * and from there on half as many runs are kept: what stays is as if only every `stride` runs one had been timed from the start. The
+ * samples stand evenly for the whole time, and the core is never idle. */
+static void thin_out(ec_measurement *seen)
+{
+    seen->sample_count /= 2;
+    for (uint32_t i = 0; i < seen->sample_count; i++) {
+        seen->samples[i] = seen->samples[2 * i + 1];
+    }
+    seen->stride *= 2;
 }
 
 /* What the process took is read before the first sample is kept: a hundred thousand of them are 800 kB that are not the model's. */
@@ -60,7 +69,11 @@ static int time_runs(const ec_arguments *arguments, ec_measurement *seen)
     seen->khz_before = seen->core.number < 0 ? -1 : ec_facts_core_khz(seen->core.number, "scaling_cur_freq");
     const uint64_t cpu_start = ec_clock_cpu_ns();
     const uint64_t start = ec_clock_wall_ns();
-    while (seen->sample_count < arguments->runs || (seen->wall < least && seen->sample_count < EC_MAX_SAMPLES)) {
+    seen->stride = 1;
+    while (seen->sample_count < arguments->runs || seen->wall < least) {
+        if (seen->sample_count == EC_MAX_SAMPLES) {
+            thin_out(seen);
+        }
         int status = EC_OK;
         uint64_t took = 0;
         for (uint32_t i = 0; i < seen->stride && status == EC_OK; i++) {
@@ -75,6 +88,23 @@ static int time_runs(const ec_arguments *arguments, ec_measurement *seen)
     seen->cpu = ec_clock_cpu_ns() - cpu_start;
     seen->khz_after = seen->core.number < 0 ? -1 : ec_facts_core_khz(seen->core.number, "scaling_cur_freq");
     seen->outputs_crc32 = ec_tensors_outputs_crc32();
+    return EC_OK;
+}
+
+static int summarize(ec_measurement *seen)
+{
+    const size_t count = seen->sample_count;
+    uint64_t *sorted = malloc(count * sizeof *sorted);
+    if (sorted == NULL) {
+        return EC_MEASURE_NO_MEMORY;
+    }
+    memcpy(sorted, seen->samples, count * sizeof *sorted);
+    ec_statistics_sort(sorted, count);
+    seen->min = sorted[0];
+    seen->p50 = ec_statistics_percentile(sorted, count, 50);
+    seen->p90 = ec_statistics_percentile(sorted, count, 90);
+    seen->p99 = ec_statistics_percentile(sorted, count, 99);
+    free(sorted);
     return EC_OK;
 }
 
@@ -128,6 +158,10 @@ int ec_measure(const ec_arguments *arguments, ec_measurement *seen)
     if (!ec_cores_pin(arguments->core_class, arguments->core, &seen->core)) {
         return EC_MEASURE_NO_CORE;
     }
+    seen->samples = malloc(EC_MAX_SAMPLES * sizeof *seen->samples);
+    if (seen->samples == NULL) {
+        return EC_MEASURE_NO_MEMORY;
+    }
     seen->clock_overhead = ec_clock_overhead_ns();
     int status = first_run(seen);
     if (status == EC_OK) {
@@ -135,6 +169,9 @@ int ec_measure(const ec_arguments *arguments, ec_measurement *seen)
     }
     if (status == EC_OK) {
         status = time_runs(arguments, seen);
+    }
+    if (status == EC_OK) {
+        status = summarize(seen);
     }
     if (status == EC_OK) {
         status = time_steps(seen);

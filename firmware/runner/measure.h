@@ -14,7 +14,8 @@ typedef struct {
     uint32_t warmup_runs;
     uint32_t stride;                /* every so many runs one is timed */
     uint32_t sample_count;
-    uint64_t samples[EC_MAX_SAMPLES];
+    uint64_t *samples;              /* [sample_count] in order; room for EC_MAX_SAMPLES */
+    uint64_t min, p50, p90, p99;    /* of the samples */
     uint32_t outputs_crc32;         /* of the last timed run's outputs */
     uint64_t wall, cpu;             /* from before the first timed run to after the last one */
     uint32_t step_runs;             /* inferences that were timed step by step, after the timed runs */

@@ -1,11 +1,9 @@
 #include "report.h"
 
-#include <string.h>
 #include <sys/utsname.h>
 
 #include "ec_model.h"
 #include "json.h"
-#include "statistics.h"
 #include "tensors.h"
 
 #define SCHEMA 1
@@ -91,14 +89,11 @@ static void report_zones(const char *key, const ec_zone *zones, int count)
 /* For people; the host computes its own from the samples. */
 static void report_summary(const ec_measurement *seen)
 {
-    static uint64_t sorted[EC_MAX_SAMPLES];
-    memcpy(sorted, seen->samples, seen->sample_count * sizeof sorted[0]);
-    ec_statistics_sort(sorted, seen->sample_count);
     ec_json_open_object("summary_ns");
-    ec_json_number("min", (int64_t)sorted[0]);
-    ec_json_number("p50", (int64_t)ec_statistics_percentile(sorted, seen->sample_count, 50));
-    ec_json_number("p90", (int64_t)ec_statistics_percentile(sorted, seen->sample_count, 90));
-    ec_json_number("p99", (int64_t)ec_statistics_percentile(sorted, seen->sample_count, 99));
+    ec_json_number("min", (int64_t)seen->min);
+    ec_json_number("p50", (int64_t)seen->p50);
+    ec_json_number("p90", (int64_t)seen->p90);
+    ec_json_number("p99", (int64_t)seen->p99);
     ec_json_close_object();
 }
 

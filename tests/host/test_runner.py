@@ -157,11 +157,15 @@ def test_both_the_count_and_the_time_are_reached(start):
 
 
 def test_a_short_model_is_sampled_evenly(start):
-    """A model of nanoseconds makes more runs than are kept: every so many is timed, and the whole time is still covered."""
-    seen = json.loads(start("measure", "--min-ms", "600", "--warmup-ms", "50", "in").stdout)
-    assert seen["stride"] > 1
-    assert 1000 < len(seen["samples_ns"]) <= MAX_RUNS
-    assert sum(seen["samples_ns"]) < seen["wall_ns"]
+    """A model of nanoseconds makes more runs than are kept: every second, fourth, ... counts, over the whole time."""
+    for words in (("--runs", "10"), ("--runs", "100000")):
+        done = start("measure", *words, "--min-ms", "600", "--warmup", "0", "--warmup-ms", "0", "in")
+        seen = json.loads(done.stdout)
+        assert seen["stride"] in (2, 4, 8, 16, 32, 64, 128)
+        assert MAX_RUNS / 2 <= len(seen["samples_ns"]) <= MAX_RUNS
+        assert len(seen["samples_ns"]) >= int(words[1])
+        assert seen["wall_ns"] >= 600e6
+        assert sum(seen["samples_ns"]) < seen["wall_ns"]
 
 
 def test_percentiles_are_those_of_the_samples(tmp_path):
@@ -285,6 +289,7 @@ def test_the_program_is_static_stripped_and_weighed(toy):
     assert sizes.flash_bytes == stored
     assert 0 < sizes.code_bytes < sizes.harness_bytes
     assert sizes.arena_bytes == 64
+    assert 0 < sizes.static_ram_bytes < 150_000
     assert toy.executable.stat().st_size < 120_000
 
 
