@@ -22,7 +22,7 @@ from edgecompress.device.adb.phones import parse_devices
 from edgecompress.device.adb.program import MOST_OUTPUT_BYTES, Adb, find_adb
 from edgecompress.device.adb.shell import plain_script, program_script, read_sentinel
 from edgecompress.device.remote import Finished
-from edgecompress.errors import DeviceError, EdgeCompressError, LinkError, TargetError, ToolError, UserError
+from edgecompress.errors import DeviceError, EdgeCompressError, LinkError, OutputError, TargetError, ToolError, UserError
 
 # Enough for a machine that is busy, and short where a test waits for it.
 PATIENCE = Patience(call_s=20.0, connect_s=5.0, transfer_s=20.0, kill_after_s=0.5)
@@ -302,7 +302,7 @@ NO_DAEMON = "error: cannot connect to daemon at tcp:5037: Connection refused"
         (CUT_PUSH, LinkError, "went away in the middle of copying", "cable"),
         ("error: closed", LinkError, "went away in the middle", "cable"),
         ("error: protocol fault (couldn't read status): Connection reset by peer", LinkError, "went away in the middle", "cable"),
-        ("[ 21%] /data/local/tmp/a.bin", LinkError, "went away in the middle", "cable"),
+        ("adb: error: cannot write '/tmp/x': No space left on device", OutputError, "on this computer: No space left", "TMPDIR"),
         ("adb: error: failed to copy 'a' to 'b': remote couldn't create file: Permission denied", DeviceError, "does not let", "another"),
         ("mkdir: '/data/local/tmp/x': Read-only file system", DeviceError, "does not let", "another"),
         (MISMATCH, ToolError, "two versions of adb", "EDGECOMPRESS_ADB"),

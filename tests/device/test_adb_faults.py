@@ -17,7 +17,7 @@ from edgecompress.device.adb import AdbRemote, Patience, open_adb
 from edgecompress.errors import DeviceError, EdgeCompressError, LinkError
 
 PATIENCE = Patience(call_s=10.0, connect_s=3.0, transfer_s=10.0, kill_after_s=0.2)
-HASTY = Patience(call_s=1.2, connect_s=3.0, transfer_s=1.2, kill_after_s=0.2)
+HASTY = Patience(call_s=1.2, connect_s=3.0, transfer_s=1.2, bytes_per_s=10**7, kill_after_s=0.2)
 RUN_LIMIT_S = 3.0
 SIZE = 200_000
 SCRIPT = "tr '\\000-\\377' '\\001-\\377\\000' < in.bin > out.bin; wc -c < out.bin; echo done >&2; exit {code}"
@@ -103,6 +103,22 @@ def test_faults_that_end_a_run(phone, source, fault, kind, words):
     assert caught.value.hint and "still on the phone" not in caught.value.hint
     assert phone.sandbox.files() == []
     assert phone.sandbox.left_running() == []
+
+
+def test_how_far_a_copy_is(phone, tmp_path):
+    """While a large file is on its way, the listener hears how far it has come."""
+    size = 16_000_000
+    (tmp_path / "large").write_bytes(bytes(size))
+    phone.faults.set(Fault(FaultKind.PUSH_HANG, after_bytes=size // 2))
+    told = []
+    with (
+        pytest.raises(LinkError, match="gave no answer"),
+        open_adb(phone.serial, progress=lambda *words: told.append(words), patience=HASTY) as remote,
+    ):
+        remote.push(tmp_path / "large", "large")
+    done = [done for _, done, total in told if total == size]
+    assert done == sorted(done)
+    assert size // 4 < done[-1] < size
 
 
 def test_a_phone_that_is_gone_for_good(phone, source):

@@ -91,7 +91,7 @@ class Stream:
             self._ready.acquire()
 
     def read(self, size: int) -> bytes:
-        """So many bytes from adb."""
+        """So many bytes from adb, which sends no more before these are taken."""
         while len(self._buffer) < size:
             try:
                 data = self._incoming.get(timeout=_IDLE_S)
@@ -100,6 +100,8 @@ class Stream:
             if data is None:
                 raise LinkClosedError("the stream was closed")
             self._buffer += data
+            if not self.closed.is_set():
+                self.send(b"OKAY")
         taken = bytes(self._buffer[:size])
         del self._buffer[:size]
         return taken
@@ -110,7 +112,6 @@ class Stream:
             self._ready.release()
         elif packet.command == b"WRTE":
             self._incoming.put(packet.data)
-            self.send(b"OKAY")
         elif packet.command == b"CLSE":
             self.end()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from edgecompress.errors import DeviceError, EdgeCompressError, LinkError, ToolError
+from edgecompress.errors import DeviceError, EdgeCompressError, LinkError, OutputError, ToolError
 
 # Text from the phone that a message repeats.
 _SHOWN_CHARACTERS = 200
@@ -91,6 +91,12 @@ _COMPLAINTS = (
     ),
     # In the middle of work.
     _Complaint(
+        r"cannot (?:write|create) '[^'\n]*': ([^\n]{1,100})",
+        OutputError,
+        "what {phone} sends cannot be written on this computer: {0}",
+        "free some space, or set TMPDIR to another folder",
+    ),
+    _Complaint(
         r"No space left on device",
         DeviceError,
         "{phone} has no space left for the files of a measurement",
@@ -104,9 +110,7 @@ _COMPLAINTS = (
     ),
     _Complaint(
         r"failed to read copy response|error: closed|protocol fault|Connection reset|Broken pipe|device disconnected|transport error"
-        r"|couldn't read from device|unexpected EOF|connect failed: closed|\bEOF\b"
-        # A pull that was cut says nothing but how far it had come.
-        r"|\A\[ *\d+%\] [^\n]*\s*\Z",
+        r"|couldn't read from device|unexpected EOF|connect failed: closed|\bEOF\b",
         LinkError,
         "{phone} went away in the middle of {doing}",
         _RECONNECT,

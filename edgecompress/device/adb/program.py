@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -25,6 +27,9 @@ MOST_OUTPUT_BYTES = 16 << 20
 # Between adb's end and the end of its pipes, which a server that it started may hold open.
 _PIPE_GRACE_S = 1.0
 _CHUNK_BYTES = 1 << 16
+_WATCH_S = 0.1
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_NOISE = re.compile(r"\* daemon|\[ *\d+%\]")
 _INSTALL_HINT = (
     "install it (Debian: apt-get install adb; pip install adbutils; or Android's platform-tools), "
     "or set EDGECOMPRESS_ADB to the program's path"
@@ -63,9 +68,9 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """Both streams as text, error stream last, without what adb says about starting its server."""
-        lines = (self.stdout + b"\n" + self.stderr).decode("utf-8", "replace").splitlines()
-        return "\n".join(line for line in lines if line.strip() and not line.startswith("* daemon"))
+        """Both streams as text, error stream last, without how far it had come and what adb says about starting its server."""
+        lines = _CONTROL.sub("", (self.stdout + b"\n" + self.stderr).decode("utf-8", "replace")).splitlines()
+        return "\n".join(line for line in lines if line.strip() and not _NOISE.match(line))
 
 
 def find_adb() -> str:
@@ -108,12 +113,13 @@ class Adb:
         """What the phone is called in messages."""
         return f"adb:{self.serial}" if self.serial else "the phone"
 
-    def call(self, *words: str, timeout_s: float | None = None, watch: Callable[[], None] | None = None) -> Answer:
+    def call(self, *words: str, timeout_s: float | None = None, watch: Callable[[bytes], None] | None = None) -> Answer:
         """Run adb to its end, whatever its exit code.
 
         Args:
             timeout_s: on this computer; `patience.call_s` when None.
-            watch: called a few times a second meanwhile.
+            watch: called a few times a second with what adb has printed; adb then writes both streams to a
+                terminal, where the system has such, because only there it says how far a file has come.
 
         Raises:
             LinkError: it did not end in time.
@@ -122,15 +128,10 @@ class Adb:
         """
         limit_s = self.patience.call_s if timeout_s is None else timeout_s
         command = [self.program, *(("-s", self.serial) if self.serial else ()), *words]
+        process, stdout_of = _start(command, on_terminal=watch is not None)
+        readers = (_Reader(process, stdout_of), _Reader(process, process.stderr))
         try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-            )
-        except OSError as e:
-            raise ToolError(f"{self.program}: cannot be started: {e.strerror}", hint=_INSTALL_HINT) from e
-        readers = (_Reader(process, process.stdout), _Reader(process, process.stderr))
-        try:
-            if not _wait(process, limit_s, watch):
+            if not _wait(process, limit_s, None if watch is None else lambda: watch(readers[0].so_far())):
                 raise LinkError(
                     f"{self.phone}: `adb {words[0]}` gave no answer within {limit_s:.3g} s",
                     hint="reconnect the phone; when that does not help, run adb kill-server and try again",
@@ -161,12 +162,46 @@ class Adb:
         return explain(text, phone=self.phone, doing=doing)
 
 
+def _start(command: Sequence[str], *, on_terminal: bool) -> tuple[subprocess.Popen[bytes], IO[bytes] | None]:
+    """Start adb; the process, and where its standard output can be read.
+
+    Raises:
+        ToolError: it cannot be started.
+    """
+    ours, theirs = _open_terminal() if on_terminal and os.name == "posix" else (None, subprocess.PIPE)
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=subprocess.PIPE if ours is None else subprocess.STDOUT,
+            env={**os.environ, "TERM": "xterm"} if ours is not None else None,
+            start_new_session=True,
+        )
+    except OSError as e:
+        if ours is not None:
+            ours.close()
+        raise ToolError(f"{command[0]}: cannot be started: {e.strerror}", hint=_INSTALL_HINT) from e
+    finally:
+        if ours is not None:
+            os.close(theirs)
+    return process, process.stdout if ours is None else ours
+
+
+def _open_terminal() -> tuple[IO[bytes], int]:
+    """A pseudo-terminal: our end, and the descriptor of adb's."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    return os.fdopen(ours, "rb", buffering=0), theirs
+
+
 def _wait(process: subprocess.Popen[bytes], limit_s: float, watch: Callable[[], None] | None) -> bool:
     """Wait for a process; False when it did not end in time."""
     deadline = time.monotonic() + limit_s
     while (left_s := deadline - time.monotonic()) > 0:
         try:
-            process.wait(left_s if watch is None else min(left_s, 0.2))
+            process.wait(left_s if watch is None else min(left_s, _WATCH_S))
             return True
         except subprocess.TimeoutExpired:
             if watch is not None:
@@ -188,13 +223,18 @@ class _Reader:
     def _read(self) -> None:
         if self._stream is None:
             return
-        with self._stream:
+        # The end of a terminal is an error (EIO).
+        with self._stream, suppress(OSError):
             while chunk := os.read(self._stream.fileno(), _CHUNK_BYTES):
                 if len(self._data) + len(chunk) > MOST_OUTPUT_BYTES:
                     self.overflowed = True
                     self._process.kill()
                     return
                 self._data += chunk
+
+    def so_far(self) -> bytes:
+        """What has come until now."""
+        return bytes(self._data)
 
     def finish(self) -> bytes:
         """All that came, once the process has ended."""

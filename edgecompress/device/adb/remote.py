@@ -35,7 +35,7 @@ from edgecompress.device.adb.shell import (
     remove_folders_commands,
 )
 from edgecompress.device.remote import Finished
-from edgecompress.errors import DeviceError, EdgeCompressError, LinkError, UserError
+from edgecompress.errors import DeviceError, EdgeCompressError, LinkError, OutputError, UserError
 from edgecompress.progress import Progress, silent
 
 MOST_PULL_BYTES = 64 << 20
@@ -122,7 +122,13 @@ class AdbRemote:
         stage = f"copying {name} to {self.name}"
         for _ in range(_PUSH_TRIES):
             self._progress(stage, 0, size)
-            answer = self._adb.call("push", str(source.absolute()), target, timeout_s=self._adb.patience.transfer(size))
+            answer = self._adb.call(
+                "push",
+                str(source.absolute()),
+                target,
+                timeout_s=self._adb.patience.transfer(size),
+                watch=lambda printed: self._progress(stage, size * _percent(printed) // 100, size),
+            )
             if answer.exit_code != 0:
                 raise self._adb.error(answer.text, doing=f"copying {name}")
             arrived = self._arrived(target, "755" if executable else "644", size)
@@ -154,11 +160,11 @@ class AdbRemote:
     def pull(self, name: str) -> bytes:
         source = f"{self.folder}/{_checked_name(name)}"
         size, digest = self._described(source, name)
-        with tempfile.TemporaryDirectory(prefix="edgecompress-pull-") as folder:
+        with _temporary_folder() as folder:
             target = Path(folder) / "file"
             self._progress(f"copying {name} from {self.name}", 0, size)
             answer = self._adb.call(
-                "pull", source, str(target), timeout_s=self._adb.patience.transfer(size), watch=lambda: self._watch(target, name, size)
+                "pull", source, str(target), timeout_s=self._adb.patience.transfer(size), watch=lambda _: self._watch(target, name, size)
             )
             if answer.exit_code != 0:
                 raise self._adb.error(answer.text, doing=f"reading {name}")
@@ -312,6 +318,19 @@ def _hash_file(source: Path) -> tuple[int, str]:
             return file.tell(), digest
     except OSError as e:
         raise UserError(f"{source}: cannot be read: {e.strerror}", hint="check the path") from e
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="edgecompress-pull-")
+    except OSError as e:
+        raise OutputError(f"{tempfile.gettempdir()}: cannot be written: {e.strerror}", hint="set TMPDIR to another folder") from e
+
+
+def _percent(printed: bytes) -> int:
+    """How far adb says a file has come: `[ 45%] /data/local/tmp/...`, the last one counts."""
+    found = re.findall(rb"\[ *(\d{1,3})%\]", printed[-1000:])
+    return min(int(found[-1]), 100) if found else 0
 
 
 def _sha256_of(output: bytes) -> str:
