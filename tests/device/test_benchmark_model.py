@@ -293,8 +293,10 @@ def test_what_a_machine_tells():
     assert len(judge(conditions).reasons) == 3
     nothing = parse_seen("")
     assert judge(between(nothing, nothing, threads=1, cores=None)).valid
-    with pytest.raises(DeviceError, match="hides its cores"):
-        choose_cores(nothing, CoreClass.FAST, 1)
+    assert choose_cores(nothing, CoreClass.FAST, 1) is None
+    confined = parse_seen(text + "allowed Cpus_allowed_list: 0-2,5\n")
+    assert sorted(confined.max_khz) == [0, 5]
+    assert choose_cores(confined, CoreClass.FAST, 1) == (0,)
     with pytest.raises(UserError, match="no core 9"):
         choose_cores(seen, 9, 1)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from edgecompress.conditions import Conditions
 from edgecompress.device.native import MAX_CORES, CoreClass
 from edgecompress.device.remote import Remote
-from edgecompress.errors import DeviceError, UserError
+from edgecompress.errors import UserError
 
 _TIMEOUT_S = 60.0
 _MOST_CHARACTERS = 200_000
@@ -22,6 +22,7 @@ _SCRIPT = (
     "echo core ${c##*/cpu} max=$(cat $c/cpufreq/cpuinfo_max_freq) now=$(cat $c/cpufreq/scaling_cur_freq); done; "
     "for z in /sys/class/thermal/thermal_zone[0-9]*; do echo zone $(cat $z/temp) $(cat $z/type); done; "
     "echo machine $(uname -m); "
+    "echo allowed $(grep Cpus_allowed_list: /proc/self/status); "
     "if command -v dumpsys > /dev/null; then "
     "echo saver $(settings get global low_power); "
     "echo thermal $(dumpsys thermalservice | grep -m 1 'Thermal Status:'); fi; true"
@@ -35,7 +36,7 @@ class Seen:
     """One look at a machine.
 
     Attributes:
-        max_khz, now_khz: by the core's number; None for one that hides it.
+        max_khz, now_khz: of the cores that may be used, by their numbers; None for one that hides it.
         machine: as `uname -m` says it.
     """
 
@@ -59,10 +60,11 @@ def look_at(remote: Remote) -> Seen:
 def parse_seen(text: str) -> Seen:
     """What the script's answer says; a line that we do not know says nothing."""
     text = text[:_MOST_CHARACTERS]
+    allowed = _allowed(text)
     cores = [
         (int(number), _khz(highest), _khz(now))
         for number, highest, now in re.findall(r"^core (\d{1,4}) max=(\d*) now=(\d*)$", text, re.MULTILINE)
-        if int(number) < MAX_CORES
+        if int(number) < MAX_CORES and (allowed is None or int(number) in allowed)
     ]
     celsius: dict[str, float] = {}
     for value, kind in re.findall(r"^zone (-?\d{1,7}) (\S[^\n]{0,60})$", text, re.MULTILINE):
@@ -84,20 +86,19 @@ def parse_seen(text: str) -> Seen:
 
 
 def choose_cores(seen: Seen, core: CoreClass | int, threads: int) -> tuple[int, ...] | None:
-    """The cores to hold a program to; None for any. One thread gets one core of the class, several get the class.
+    """The cores to hold a program to; None for any, or where a machine hides its cores so that no class is known.
+
+    One thread gets one core of the class, several get the class.
 
     Raises:
-        UserError: there is no such core.
-        DeviceError: a class is asked for, and the machine hides its cores.
+        UserError: there is no such core, or it may not be used.
     """
-    if core is CoreClass.ANY:
+    if core is CoreClass.ANY or (isinstance(core, CoreClass) and not seen.max_khz):
         return None
     if isinstance(core, int):
         if seen.max_khz and core not in seen.max_khz:
             raise UserError(f"there is no core {core}", hint=f"there are {', '.join(map(str, sorted(seen.max_khz)))}")
         return (core,)
-    if not seen.max_khz:
-        raise DeviceError(f"the machine hides its cores, so that none is known as {core.value}", hint="name one by its number, or any")
     by_speed = sorted(seen.max_khz, key=lambda number: (seen.max_khz[number] or 0, number))
     best = by_speed[-1] if core is CoreClass.FAST else by_speed[0]
     alike = [number for number in sorted(seen.max_khz) if seen.max_khz[number] == seen.max_khz[best]]
@@ -119,6 +120,15 @@ def between(before: Seen, after: Seen, *, threads: int, cores: Sequence[int] | N
         thermal_status=_worst(before.thermal_status, after.thermal_status),
         battery_saver=after.battery_saver if before.battery_saver is None else before.battery_saver or after.battery_saver,
     )
+
+
+def _allowed(text: str) -> set[int] | None:
+    """Cores that the system lets a program of ours use, from the kernel's list (`0-3,6`); None where it does not tell."""
+    found = re.search(r"^allowed Cpus_allowed_list:\s*(\d{1,4}(?:-\d{1,4})?(?:,\d{1,4}(?:-\d{1,4})?)*)$", text, re.MULTILINE)
+    if found is None:
+        return None
+    ranges = [part.partition("-") for part in found[1].split(",")]
+    return {core for first, _, last in ranges for core in range(int(first), min(int(last or first), MAX_CORES) + 1)}
 
 
 def _khz(text: str) -> int | None:

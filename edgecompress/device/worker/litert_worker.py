@@ -94,21 +94,24 @@ def allowed_cores() -> list[int]:
 def hold_to(choice: str, threads: int) -> tuple[list[int] | None, int | None]:
     """Hold this process to cores: those it was held to (None for any), and the one whose frequency speaks for them.
 
-    One thread gets one core of the class, several get the class. Where no core tells its frequency, all are of one class.
+    One thread gets one core of the class, several get the class. Where no core tells its frequency, all are of one class; a system that
+    holds no process to a core (macOS) has no classes.
     """
     cores = allowed_cores()
     by_speed = sorted(cores, key=lambda core: (highest_khz(core) or 0, core))
     if choice == "any":
         return None, by_speed[-1] if by_speed else None
-    if not cores:
-        fail("core", "this system does not hold a process to a core")
     if choice in ("fast", "slow"):
+        if not cores:
+            return None, None
         best = by_speed[-1] if choice == "fast" else by_speed[0]
         alike = [core for core in cores if highest_khz(core) == highest_khz(best)]
         held = [best] if threads == 1 else alike
     else:
         best = int(choice)
         held = [best]
+        if not cores:
+            fail("core", "this system holds no process to a core")
     try:
         os.sched_setaffinity(0, held)
     except OSError as e:
