@@ -21,15 +21,13 @@
 extern uint32_t ec_data_start[], ec_data_end[], ec_bss_start[], ec_bss_end[];
 extern const uint32_t ec_data_load[];
 
-_Noreturn void Reset_Handler(void);
+void Reset_Handler(void);
+_Noreturn void ec_start(void);
 void ec_fault_handler(void);
 _Noreturn void ec_fault_report(const uint32_t *frame);
 
 /* A board that widens its counter by SysTick's interrupt (cycles.h) defines it; nowhere else is that interrupt on. */
 __attribute__((weak, alias("ec_fault_handler"))) void ec_systick_handler(void);
-
-/* A board whose RAM cannot be written right after reset defines it: it runs first, and must keep to registers. */
-__attribute__((weak)) void ec_port_power_up(void);
 
 /* The 16 entries that the architecture defines. No board enables an interrupt of a device, so none are needed for them. */
 __attribute__((section(".ec_vectors"), used)) static const uintptr_t vectors[16] = {
@@ -57,10 +55,25 @@ __attribute__((noinline)) static void prepare_memory(void)
         *to = 0;
 }
 
-_Noreturn void Reset_Handler(void)
+/* The first instructions. They use no stack, because of chips whose RAM cannot be written before the board has powered it up.
+ * Where a board has no ec_port_power_up, its address is 0. */
+__attribute__((naked)) void Reset_Handler(void)
 {
-    if (ec_port_power_up)
-        ec_port_power_up();
+    __asm volatile(
+        ".weak ec_port_power_up\n"
+        "ldr r0, 1f\n"
+        "cmp r0, #0\n"
+        "beq 0f\n"
+        "blx r0\n"
+        "0: ldr r0, 2f\n"
+        "bx r0\n"
+        ".balign 4\n"
+        "1: .word ec_port_power_up\n"
+        "2: .word ec_start\n");
+}
+
+__attribute__((used)) _Noreturn void ec_start(void)
+{
 #if __ARM_ARCH >= 8
     /* A stack overflow faults at once, instead of at the end of RAM. */
     __asm volatile("msr msplim, %0" ::"r"(ec_stack_limit));

@@ -1,4 +1,4 @@
-/* Pins of STM32F4, L4 and H7 (RM0390 chapter 7, RM0432 chapter 8, RM0433 chapter 11: the same registers; the F1's differ). */
+/* Pins of STM32F4, L4 and H7. Registers: RM0390 7.4, "GPIO registers"; RM0432 and RM0433 have the same ones, the F1 has others. */
 #ifndef EC_STM32_GPIO_H
 #define EC_STM32_GPIO_H
 

@@ -26,7 +26,7 @@ static inline void stm32_set_field(volatile uint32_t *at, uint32_t mask, uint32_
     *at = (*at & ~mask) | value;
 }
 
-/* A peripheral may be used two of its bus's cycles after its clock is on: reading the enable register back takes as long (RM0390 6.2.14,
+/* A peripheral may be used two of its bus's cycles after its clock is on: reading the enable register back takes as long (RM0390 6.2,
  * "Peripheral clock enable delay", and its like in the other manuals). */
 static inline void stm32_enable(volatile uint32_t *enable, uint32_t bit)
 {
@@ -34,8 +34,8 @@ static inline void stm32_enable(volatile uint32_t *enable, uint32_t bit)
     (void)*enable;
 }
 
-/* An APB divider as a PPRE field: 0xx undivided, 100 by 2, 101 by 4, 110 by 8, 111 by 16 (RM0390 6.3.3, RCC_CFGR; the same in all families
- * here). */
+/* An APB divider as a PPRE field: 0xx undivided, 100 by 2, 101 by 4, 110 by 8, 111 by 16 (RM0390 6.3.3, RCC_CFGR; RM0433 8.7). */
+#define STM32_PPRE_OK(divider) ((divider) == 1 || (divider) == 2 || (divider) == 4 || (divider) == 8 || (divider) == 16)
 #define STM32_PPRE(divider) ((divider) == 1 ? 0u : (divider) == 2 ? 4u : (divider) == 4 ? 5u : (divider) == 8 ? 6u : 7u)
 
 #endif

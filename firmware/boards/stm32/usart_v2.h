@@ -1,5 +1,5 @@
 /* The USART and LPUART of STM32L4 and H7, polled, 8 bits and no parity.
- * Registers: RM0432 sections 50.8 (USART) and 51.7 (LPUART); RM0433 section 48.7 has the same ones. */
+ * Registers: RM0432, "USART registers" and "LPUART registers"; RM0433, "USART registers", has the same ones. */
 #ifndef EC_STM32_USART_H
 #define EC_STM32_USART_H
 

@@ -46,33 +46,38 @@ enum { HSI_HZ = 16000000 };
 #if EC_BOARD_PLL_P != 2 && EC_BOARD_PLL_P != 4 && EC_BOARD_PLL_P != 6 && EC_BOARD_PLL_P != 8
 #error "pll_p must be 2, 4, 6 or 8"
 #endif
-#if CORE_HZ > 180000000
-#error "no STM32F4 runs faster than 180 MHz"
-#endif
-/* Table "Number of wait states according to CPU clock frequency", 2.7 to 3.6 V: one more for each 30 MHz begun (F446, F405; an F411 needs
- * no more than that). */
-#if EC_BOARD_FLASH_WAIT_STATES > 15
-#error "flash_wait_states must be 0 to 15"
-#endif
-#define PPRE_OK(divider) ((divider) == 1 || (divider) == 2 || (divider) == 4 || (divider) == 8 || (divider) == 16)
-#if !PPRE_OK(EC_BOARD_APB1_DIVIDER) || !PPRE_OK(EC_BOARD_APB2_DIVIDER)
+#if !STM32_PPRE_OK(EC_BOARD_APB1_DIVIDER) || !STM32_PPRE_OK(EC_BOARD_APB2_DIVIDER)
 #error "apb1_divider and apb2_divider must be 1, 2, 4, 8 or 16"
+#endif
+/* The widest limits among these parts (DS10693, DS10314, DS8626, general operating conditions); a part's own may be tighter. */
+#if CORE_HZ > 180000000 || CORE_HZ / EC_BOARD_APB1_DIVIDER > 50000000 || CORE_HZ / EC_BOARD_APB2_DIVIDER > 100000000
+#error "no STM32F4 runs faster than 180 MHz, APB1 than 50 MHz, APB2 than 100 MHz"
+#endif
+#if CORE_HZ > 168000000 && !EC_BOARD_OVERDRIVE
+#error "above 168 MHz needs overdrive = 1"
+#endif
+#if EC_BOARD_VOS != 1 && EC_BOARD_VOS != 3
+#error "vos must be 3 (STM32F446, F411) or 1 (F405): scale 1"
+#endif
+/* Tables "Number of wait states according to CPU clock frequency", 2.7 to 3.6 V: one more for each 30 MHz begun, an F411 up to 32 MHz. */
+#if EC_BOARD_FLASH_WAIT_STATES > 15 || CORE_HZ > 32000000 * (EC_BOARD_FLASH_WAIT_STATES + 1)
+#error "flash_wait_states are too few for this clock"
 #endif
 #if EC_BOARD_TX_PIN > 15 || EC_BOARD_RX_PIN > 15 || EC_BOARD_PIN_FUNCTION > 15
 #error "pins and pin_function are 0 to 15"
 #endif
 
-/* 6.3, RCC at 0x40023800 (2.2.2, memory map). */
+/* 6.3, "RCC registers", at 0x40023800 (2.2, memory map). */
 #define RCC_CR STM32_REGISTER(0x40023800u)      /* bit 16 HSEON, 17 HSERDY, 18 HSEBYP, 24 PLLON, 25 PLLRDY */
 #define RCC_PLLCFGR STM32_REGISTER(0x40023804u) /* 5:0 M, 14:6 N, 17:16 P / 2 - 1, 22 source is HSE, 27:24 Q */
 #define RCC_CFGR STM32_REGISTER(0x40023808u)    /* 1:0 SW, 3:2 SWS (2: the PLL), 12:10 PPRE1, 15:13 PPRE2 */
 #define RCC_AHB1ENR STM32_REGISTER(0x40023830u) /* bit n: port n */
 #define RCC_APB1ENR STM32_REGISTER(0x40023840u) /* bit 17 USART2, 18 USART3, 28 PWR */
 #define RCC_APB2ENR STM32_REGISTER(0x40023844u) /* bit 4 USART1, 5 USART6 */
-/* 5.4, PWR at 0x40007000. */
+/* 5.4, "PWR registers", at 0x40007000. */
 #define PWR_CR STM32_REGISTER(0x40007000u)  /* 15:14 VOS, 16 ODEN, 17 ODSWEN */
 #define PWR_CSR STM32_REGISTER(0x40007004u) /* 14 VOSRDY, 16 ODRDY, 17 ODSWRDY */
-/* 3.8.1. */
+/* 3.8, "Flash interface registers". */
 #define FLASH_ACR STM32_REGISTER(0x40023C00u) /* 3:0 wait states, 8 prefetch, 9 instruction cache, 10 data cache */
 
 #define GPIO(port) ((stm32_gpio *)(0x40020000u + STM32_GPIO_STRIDE * ((port) - 'A')))
@@ -113,7 +118,7 @@ static bool start_source(void)
 #endif
 }
 
-/* 5.1.4, "Entering Over-drive mode": with the PLL on and not yet selected. */
+/* 5.1, "Entering Over-drive mode": with the PLL on and not yet selected. */
 static bool start_overdrive(void)
 {
 #if EC_BOARD_OVERDRIVE
@@ -140,7 +145,7 @@ static bool start_pll(void)
     return start_overdrive() && stm32_wait(&RCC_CR, 1u << 25, 1u << 25) && stm32_wait(&PWR_CSR, 1u << 14, 1u << 14);
 }
 
-/* 3.4.1: the wait states first, and read back, then the faster clock. */
+/* 3.4, "Relation between CPU clock frequency and Flash memory read time": the wait states first, and read back, then the faster clock. */
 static bool select_pll(void)
 {
     stm32_set_field(&FLASH_ACR, 15u, EC_BOARD_FLASH_WAIT_STATES);

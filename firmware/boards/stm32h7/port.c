@@ -39,7 +39,7 @@ enum { HSI_HZ = 64000000 }; /* the reset clock: 8.7.2, HSIDIV */
 #define AHB_HZ (CORE_HZ / EC_BOARD_AHB_DIVIDER)
 #define APB_HZ (AHB_HZ / EC_BOARD_APB_DIVIDER)
 
-/* 8.7.10 to 8.7.13, RCC_PLLCKSELR, RCC_PLLCFGR, RCC_PLL1DIVR: the wide oscillator wants 2 to 16 MHz and gives 192 to 836 MHz. */
+/* 8.7.11 to 8.7.13, RCC_PLLCKSELR, RCC_PLLCFGR, RCC_PLL1DIVR: the wide oscillator wants 2 to 16 MHz and gives 192 to 836 MHz. */
 #if EC_BOARD_PLL_M < 1 || EC_BOARD_PLL_M > 63 || SOURCE_HZ % EC_BOARD_PLL_M || VCO_INPUT_HZ < 2000000 || VCO_INPUT_HZ > 16000000
 #error "pll_m must bring the clock source to 2 to 16 MHz"
 #endif
@@ -49,13 +49,12 @@ enum { HSI_HZ = 64000000 }; /* the reset clock: 8.7.2, HSIDIV */
 #if EC_BOARD_PLL_P < 2 || EC_BOARD_PLL_P > 128 || EC_BOARD_PLL_P % 2
 #error "pll_p must be even, 2 to 128"
 #endif
+#if (EC_BOARD_AHB_DIVIDER != 1 && EC_BOARD_AHB_DIVIDER != 2) || !STM32_PPRE_OK(EC_BOARD_APB_DIVIDER)
+#error "ahb_divider must be 1 or 2, apb_divider 1, 2, 4, 8 or 16"
+#endif
 /* Data sheet DS12110, table "General operating conditions", scale 1. */
 #if CORE_HZ > 400000000 || AHB_HZ > 200000000 || APB_HZ > 100000000
 #error "scale 1 allows 400 MHz for the core, 200 MHz for the AHB and 100 MHz for the APBs"
-#endif
-#define PPRE_OK(divider) ((divider) == 1 || (divider) == 2 || (divider) == 4 || (divider) == 8 || (divider) == 16)
-#if (EC_BOARD_AHB_DIVIDER != 1 && EC_BOARD_AHB_DIVIDER != 2) || !PPRE_OK(EC_BOARD_APB_DIVIDER)
-#error "ahb_divider must be 1 or 2, apb_divider 1, 2, 4, 8 or 16"
 #endif
 #if EC_BOARD_FLASH_WAIT_STATES > 15 || EC_BOARD_FLASH_SIGNAL_DELAY > 3
 #error "flash_wait_states are 0 to 15, flash_signal_delay 0 to 3"
@@ -64,7 +63,7 @@ enum { HSI_HZ = 64000000 }; /* the reset clock: 8.7.2, HSIDIV */
 #error "pins and pin_function are 0 to 15"
 #endif
 
-/* 8.7.10: PLL1RGE. */
+/* 8.7.12: PLL1RGE. */
 #if VCO_INPUT_HZ >= 8000000
 enum { PLL_INPUT_RANGE = 3 };
 #elif VCO_INPUT_HZ >= 4000000
@@ -89,12 +88,12 @@ enum { PLL_INPUT_RANGE = 1 };
 #define PWR_CSR1 STM32_REGISTER(0x58024804u) /* bit 13 ACTVOSRDY */
 #define PWR_CR3 STM32_REGISTER(0x5802480Cu)  /* bit 0 BYPASS, 1 LDOEN, 2 SCUEN */
 #define PWR_D3CR STM32_REGISTER(0x58024818u) /* bit 13 VOSRDY, 15:14 VOS (3: scale 1) */
-/* 4.9.1. */
+/* 4.9, "FLASH registers". Latencies: table 17. */
 #define FLASH_ACR STM32_REGISTER(0x52002000u) /* 3:0 LATENCY, 5:4 WRHIGHFREQ */
 
 #define GPIO(port) ((stm32_gpio *)(0x58020000u + STM32_GPIO_STRIDE * ((port) - 'A')))
 
-/* The USARTs' clocks are those of their buses after reset (8.7.18, RCC_D2CCIP2R). */
+/* The USARTs' clocks are those of their buses after reset (8.7.21, RCC_D2CCIP2R). */
 #if EC_BOARD_USART == 1
 #define STM32_UART ((stm32_usart *)0x40011000u)
 #define UART_ENABLE RCC_APB2ENR
@@ -111,8 +110,8 @@ enum { UART_ENABLE_BIT = 18 };
 #error "usart must be 1, 2 or 3"
 #endif
 
-/* 6.4.1: after power-on the supply is chosen by one write, and only then may RAM be written and the voltage scaled; so this runs before
- * .data is copied, and uses no stack. The LDO is what the boards here have. */
+/* 6.4.1, "System supply startup": after power-on the supply is chosen by one write, and only then may RAM be written and the voltage
+ * scaled; so this runs before .data is copied, and uses no stack. The LDO is what the boards here have. */
 void ec_port_power_up(void)
 {
     stm32_set_field(&PWR_CR3, 7u, 2u);
@@ -154,7 +153,7 @@ static void divide_buses(void)
     stm32_set_field(&RCC_D3CFGR, 0x70u, apb << 4);
 }
 
-/* 4.3.8: the wait states first, and read back, then the faster clock. */
+/* 4.3, "Read access latency": the wait states first, and read back, then the faster clock. */
 static bool select_pll(void)
 {
     const uint32_t access = EC_BOARD_FLASH_WAIT_STATES | EC_BOARD_FLASH_SIGNAL_DELAY << 4;

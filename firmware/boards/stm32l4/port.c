@@ -46,8 +46,8 @@ enum { MSI_HZ = 4000000 }; /* the reset clock: 6.4.1, MSIRANGE */
 #if CORE_HZ > 120000000 || (CORE_HZ > 80000000) != EC_BOARD_BOOST
 #error "boost must be 1 above 80 MHz and 0 up to there; nothing here runs faster than 120 MHz"
 #endif
-/* Tables "Number of wait states according to CPU clock frequency", range 1: RM0432 3.3.3 has one more for each 20 MHz begun, RM0351 3.3.3
- * one for each 16 MHz. */
+/* Tables "Number of wait states according to CPU clock frequency", range 1: RM0432 has one more for each 20 MHz begun, RM0351 one
+ * for each 16 MHz. */
 #if EC_BOARD_FLASH_WAIT_STATES < (CORE_HZ - 1) / 20000000 || EC_BOARD_FLASH_WAIT_STATES > 15
 #error "flash_wait_states are too few for this clock"
 #endif
@@ -69,12 +69,12 @@ enum { MSI_HZ = 4000000 }; /* the reset clock: 6.4.1, MSIRANGE */
 /* 5.4, PWR at 0x40007000. */
 #define PWR_CR2 STM32_REGISTER(0x40007004u) /* bit 9 IOSV: VDDIO2 is there */
 #define PWR_CR5 STM32_REGISTER(0x40007080u) /* bit 8 R1MODE: 0 boosts range 1 (L4+) */
-/* 3.7.1. */
+/* 3.7, "FLASH registers". */
 #define FLASH_ACR STM32_REGISTER(0x40022000u) /* 3:0 wait states, 8 prefetch, 9 instruction cache, 10 data cache */
 
 #define GPIO(port) ((stm32_gpio *)(0x48000000u + STM32_GPIO_STRIDE * ((port) - 'A')))
 
-/* The UARTs' clocks are those of their buses after reset (6.4.31, RCC_CCIPR), and no bus is divided here. */
+/* The UARTs' clocks are those of their buses after reset (6.4, RCC_CCIPR), and no bus is divided here. */
 #if defined(EC_BOARD_LPUART)
 #if EC_BOARD_LPUART != 1
 #error "lpuart must be 1"
@@ -113,8 +113,8 @@ static bool start_pll(void)
     return stm32_wait(&RCC_CR, 1u << 25, 1u << 25);
 }
 
-/* 5.1.5, dynamic voltage scaling: into boost mode with the AHB divided by 2, for at least a microsecond at the new clock. After reset
- * the regulator is in range 1 already, which 80 MHz need. */
+/* 5.1, "Dynamic voltage scaling management": into boost mode with the AHB divided by 2, for at least a microsecond at the new clock. After
+ * reset the regulator is in range 1 already, which 80 MHz need. */
 static void divide_for_boost(void)
 {
 #if EC_BOARD_BOOST
@@ -132,7 +132,7 @@ static void undivide(void)
 #endif
 }
 
-/* 3.3.3: the wait states first, and read back, then the faster clock. */
+/* 3.3, "Read access latency": the wait states first, and read back, then the faster clock. */
 static bool select_pll(void)
 {
     stm32_set_field(&FLASH_ACR, 15u, EC_BOARD_FLASH_WAIT_STATES);
