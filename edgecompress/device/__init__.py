@@ -6,6 +6,8 @@
     open_mlperf(url, baud=...)          a board with any firmware that speaks MLPerf Tiny's protocol (not a `Device`: it says less)
     open_host(model_bytes)              this computer, through LiteRT: microseconds
     open_native(remote, program, info)  a Linux or Android machine, through generated C: microseconds
+    open_worker(remote, model_bytes)    a machine with Python, through LiteRT or tflite-runtime: microseconds
+    open_benchmark_model(remote, program, model_bytes)   a Linux or Android machine, through LiteRT's own program: microseconds
 
 The functions are loaded when they are used: pyserial, unicorn and LiteRT stay out of `import edgecompress`.
 """
@@ -18,14 +20,22 @@ from typing import TYPE_CHECKING
 from edgecompress.device.interface import Device, DeviceModel, check_inputs, device_model
 
 if TYPE_CHECKING:
+    from edgecompress.device.benchmark_model import BenchmarkKernels, BenchmarkModelDevice, open_benchmark_model
     from edgecompress.device.emulator import EmulatedDevice, open_emulator
     from edgecompress.device.host import HostDevice, Kernels, open_host
     from edgecompress.device.mlperf import MlperfDevice, MlperfProfile, MlperfRun, open_mlperf
     from edgecompress.device.native import CoreClass, NativeDevice, open_native, parse_core
     from edgecompress.device.qemu import QemuDevice, open_qemu
     from edgecompress.device.serial import SerialDevice, open_serial
+    from edgecompress.device.worker import WorkerDevice, local_python, open_worker
 
 _MODULE_OF = {
+    "BenchmarkKernels": "benchmark_model",
+    "BenchmarkModelDevice": "benchmark_model",
+    "open_benchmark_model": "benchmark_model",
+    "WorkerDevice": "worker",
+    "local_python": "worker",
+    "open_worker": "worker",
     "CoreClass": "native",
     "NativeDevice": "native",
     "open_native": "native",
@@ -46,6 +56,8 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "BenchmarkKernels",
+    "BenchmarkModelDevice",
     "CoreClass",
     "Device",
     "DeviceModel",
@@ -58,14 +70,18 @@ __all__ = [
     "NativeDevice",
     "QemuDevice",
     "SerialDevice",
+    "WorkerDevice",
     "check_inputs",
     "device_model",
+    "local_python",
+    "open_benchmark_model",
     "open_emulator",
     "open_host",
     "open_mlperf",
     "open_native",
     "open_qemu",
     "open_serial",
+    "open_worker",
     "parse_core",
 ]
 
