@@ -10,7 +10,8 @@ import shutil
 import struct
 import subprocess
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from edgecompress.build.uf2 import to_uf2
 from edgecompress.codegen import generate_aot
 from edgecompress.convert import read_tflite
 from edgecompress.device import open_emulator, open_qemu, open_serial, wire
+from edgecompress.device.serial import SerialDevice
 from edgecompress.elf import read_elf
 from edgecompress.errors import DeviceError, TargetError, ToolError
 from edgecompress.numerics.reference import run_reference
@@ -514,23 +516,49 @@ def rp2040js() -> Path | None:
     return Path(folder).resolve() if folder and shutil.which("node") else None
 
 
-@pytest.mark.skipif(
+needs_rp2040js = pytest.mark.skipif(
     rp2040js() is None,
     reason="needs node, and EDGECOMPRESS_RP2040JS to name a folder in which `npm install rp2040js` was run",
 )
-def test_the_pico_runs_in_rp2040js(build):
-    """boot2, the PLL, both clocks, SysTick and UART0 in an emulator that is not ours: parity, and a clock that says 125 MHz."""
+
+
+@contextmanager
+def pico_in_rp2040js(firmware: Firmware, said: dict[str, int]) -> Iterator[SerialDevice]:
+    """The firmware's UF2 file in rp2040js; what the chip's clocks are at the end goes to `said`."""
     script = Path(__file__).parent / "rp2040js.mjs"
-    command = ["node", str(script), str(rp2040js()), str(build("pico").elf.parent / "firmware.uf2")]
+    command = ["node", str(script), str(rp2040js()), str(firmware.elf.parent / "firmware.uf2")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        with open_serial(f"socket://127.0.0.1:{port}", baud=115200, timeout_s=30, clock_check_s=0) as device:
-            assert device.clock == wire.Clock("pico", 125_000_000, 125_000_000)
-            assert device.run([SAMPLE]) == [toy_output(SAMPLE)]
-            measured = device.measure([SAMPLE], runs=3, warmup=1)
-            assert len(set(measured.samples)) == 1
-            assert device.run([bytes(16)]) == [toy_output(bytes(16))]
-        said = json.loads(process.stdout.readline())
+        with open_serial(f"socket://127.0.0.1:{port}", baud=115200, timeout_s=60, clock_check_s=0) as device:
+            yield device
+        said |= json.loads(process.stdout.readline())
+
+
+@needs_rp2040js
+def test_the_pico_runs_in_rp2040js(tmp_path):
+    """boot2, the PLL, both clocks, SysTick and UART0 in an emulator that is not ours: a classifier's bytes, and a clock of 125 MHz."""
+    graph = read_tflite(tiny_classifier(), name="tiny")
+    firmware = build_firmware(generate_aot(graph), load_target("pico"), output=tmp_path / "out")
+    rng, said = np.random.default_rng(5), {}
+    with pico_in_rp2040js(firmware, said) as device:
+        assert device.clock == wire.Clock("pico", 125_000_000, 125_000_000)
+        for _ in range(3):
+            x = rng.integers(-128, 128, graph.tensor(graph.inputs[0]).shape, dtype=np.int8)
+            assert device.run([x.tobytes()]) == [run_reference(graph, [x])[graph.outputs[0]].tobytes()]
+        assert len(set(device.measure([x.tobytes()], runs=3, warmup=1).samples)) == 1
     assert said["clk_sys"] == said["clk_peri"] == 125_000_000
     assert abs(said["baud"] / 115200 - 1) < 0.002
+
+
+@needs_rp2040js
+def test_systick_is_widened_right_in_rp2040js(build):
+    """An inference that lets SysTick wrap takes as many cycles a round as one that does not."""
+    cycles = []
+    for rounds in (500_000, 2_000_000):
+        loop = f"for (volatile uint32_t round = 0; round < {rounds}u; round++) {{}}"
+        with pico_in_rp2040js(build("pico", breakage=loop), {}) as device:
+            cycles.append(round(125 * device.measure([SAMPLE], runs=1, warmup=0).samples[0]))
+    assert cycles[0] < 2**24 < cycles[1]
+    a_round = (cycles[1] - cycles[0]) / 1_500_000
+    assert abs(a_round - round(a_round)) < 0.001
