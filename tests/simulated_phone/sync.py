@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from simulated_phone.faults import AT_PULL, AT_PUSH, Fault, FaultKind, Faults
@@ -20,6 +22,8 @@ from simulated_phone.packets import LinkClosedError, Stream
 from simulated_phone.sandbox import Sandbox
 
 _CHUNK_BYTES = 64 * 1024
+# A chunk, over a slow link.
+_SLOW_S = 0.005
 _STAT_V2 = struct.Struct("<I2Q4IQ3q")
 
 
@@ -107,7 +111,8 @@ def _receive_file(stream: Stream, request: bytes, name: str, sandbox: Sandbox, f
     stream.write(struct.pack("<4sI", b"OKAY", 0))
 
 
-def _chunks(stream: Stream):
+def _chunks(stream: Stream) -> Iterator[bytes]:
+    """The DATA of a file that adb sends, up to its DONE."""
     while True:
         kind, length = struct.unpack("<4sI", stream.read(8))
         if kind != b"DATA":
@@ -115,17 +120,17 @@ def _chunks(stream: Stream):
         yield stream.read(length)
 
 
-def _damaged(chunks, fault: Fault | None, stream: Stream):
+def _damaged(chunks: Iterable[bytes], fault: Fault | None, stream: Stream) -> Iterator[bytes]:
     """A file's chunks, with what a fault does to the one that holds byte `after_bytes`."""
     at, met = 0, False
     for data in chunks:
-        if fault is not None and not met and at + len(data) > fault.after_bytes:
+        if fault is not None and fault.kind is FaultKind.PUSH_SLOW:
+            time.sleep(_SLOW_S)
+        elif fault is not None and not met and at + len(data) > fault.after_bytes:
             met = True
             data = _damage(data, fault, fault.after_bytes - at, stream)
-        if fault is not None and met and fault.kind in (FaultKind.PUSH_TRUNCATE,):
-            yield data if at <= fault.after_bytes else b""
-        else:
-            yield data
+        cut = fault is not None and fault.kind is FaultKind.PUSH_TRUNCATE and at > fault.after_bytes
+        yield b"" if cut else data
         at += len(data)
 
 
