@@ -8,10 +8,9 @@ from pathlib import Path
 
 from edgecompress.artifact import Engine
 from edgecompress.build.android import Layout, LiteRt, Module, describe, litert_files
-from edgecompress.convert.metadata import ModelMetadata, read_metadata
-from edgecompress.errors import DataError, ModelError, OutputError, UserError
+from edgecompress.errors import DataError, OutputError, UserError
 from edgecompress.files import staging, write_bytes
-from edgecompress.pipeline.described import with_metadata
+from edgecompress.pipeline.described import labels_inside, metadata_inside, with_metadata
 from edgecompress.pipeline.golden import golden_vectors
 from edgecompress.pipeline.reference import LITERT_TOLERANCE
 from edgecompress.pipeline.sources import LoadedModel, generate_sources, load_model
@@ -60,8 +59,8 @@ def build_android(
     runtime = LiteRt() if litert is None else LiteRt(litert)
     called = name or model.stem
     loaded = load_model(model, name=name)
-    metadata = _metadata(loaded)
-    classes = read_labels(labels) if labels is not None else _labels_inside(loaded, metadata)
+    metadata = metadata_inside(loaded)
+    classes = read_labels(labels) if labels is not None else labels_inside(loaded, metadata)
     # A model that brings metadata keeps them: its author knows better.
     inside = with_metadata(loaded, name=called, labels=classes) if layout is Layout.LITERT and metadata is None else loaded
     module = describe(
@@ -79,21 +78,6 @@ def build_android(
         for path, content in files.items():
             write_bytes(folder / path, content)
     return [output / path for path in files]
-
-
-def _metadata(model: LoadedModel) -> ModelMetadata | None:
-    """What the file says about itself; nothing when that is damaged, since the model itself is not."""
-    try:
-        return read_metadata(model.data)
-    except ModelError:
-        return ModelMetadata()
-
-
-def _labels_inside(model: LoadedModel, metadata: ModelMetadata | None) -> tuple[str, ...] | None:
-    """The labels in the model's metadata, when there is one for each class of an only output [1, classes]."""
-    shapes = [model.graph.tensor(index).shape for index in model.graph.outputs]
-    labels = metadata.outputs[0].labels if metadata is not None and metadata.outputs else None
-    return labels if labels and shapes == [(1, len(labels))] else None
 
 
 def _aot_files(model: LoadedModel, module: Module) -> dict[str, bytes]:

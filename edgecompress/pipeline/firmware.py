@@ -14,12 +14,9 @@ from edgecompress.errors import DeviceError, ModelError
 from edgecompress.files import staging, write_text
 from edgecompress.pipeline.machines import MachineOptions, is_machine, open_machine
 from edgecompress.pipeline.sources import LoadedModel, generate_sources, is_firmware, load_model
-from edgecompress.resources import resource_dir
 from edgecompress.target import EmulatorLink, SerialLink, Target, load_target
 
 SERIAL = "serial:"
-# What only our own boards and applications include.
-_APP_HEADERS = frozenset({"ec_model.h", "ec_port.h"})
 # The MLPerf Tiny runner's rate, for a device whose facts are unknown.
 DEFAULT_BAUD = 115200
 
@@ -44,21 +41,13 @@ def generate(model: Path, *, engine: Engine = Engine.AOT, output: Path, name: st
     sources = generate_sources(load_model(model, name=name), engine, name=name, keep_input=keep_input)
     files = dict(sources.files)
     if engine is Engine.AOT:
-        files |= _kernel_files(sources.kernels)
+        from edgecompress.build.kernel_files import kernel_files
+
+        files |= kernel_files(sources.kernels)
     with staging(output) as folder:
         for file, text in files.items():
             write_text(folder / file, text)
     return [output / file for file in files]
-
-
-def _kernel_files(kernels: Sequence[str]) -> dict[str, str]:
-    """The kernels' sources and every header of ours, by their place in a generated folder."""
-    firmware = resource_dir("firmware")
-    files = {
-        f"edgecompress/include/{path.name}": path for path in sorted((firmware / "include").glob("*.h")) if path.name not in _APP_HEADERS
-    }
-    files |= {f"edgecompress/kernels/{Path(kernel).name}": firmware / kernel for kernel in kernels}
-    return {name: path.read_text(encoding="utf-8") for name, path in files.items()}
 
 
 def build(

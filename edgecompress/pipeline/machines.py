@@ -183,7 +183,7 @@ def _reach(target: str) -> Remote:
 
 
 def _open_native(target: str, model: LoadedModel, options: MachineOptions, seconds: Seconds, folder: Path) -> OpenedMachine:
-    from edgecompress.build.linux import build_runner, find_machine
+    from edgecompress.build.linux import Tune, build_runner, find_machine
     from edgecompress.device.native import open_native, parse_core
 
     core = parse_core(options.core)
@@ -191,7 +191,10 @@ def _open_native(target: str, model: LoadedModel, options: MachineOptions, secon
     remote = _reach(target)
     try:
         facts = _facts(target, remote)
-        runner = build_runner(generated, find_machine(_architecture(target, remote)), output=folder)
+        # A program for this computer is used at once and nowhere else: it may use all that its processor has.
+        tune = Tune.NATIVE if target == LOCAL else Tune.PORTABLE
+        runner = build_runner(generated, find_machine(_architecture(target, remote)), tune=tune, output=folder)
+        facts["tuned for"] = "this processor" if tune is Tune.NATIVE else "any of its kind"
     except BaseException:
         remote.close()
         raise
