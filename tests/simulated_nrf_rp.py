@@ -129,7 +129,9 @@ class Rp(Simulation):
         super().__init__(image, target, vectors=vectors, dead=dead, has_dwt=has_dwt)
         self.registers |= {
             self.resets: 0x1FFFFFFF if new else 0x01FFFFFF,
+            self.clocks + 0x34: 5 << 16 if new else 1 << 8,  # as the boot ROM of an RP2350 A3 leaves it: 8.3.1
             self.clocks + 0x3C: 0x41 if new else 0,
+            self.clocks + 0x40: 1 << 16 if new else 1 << 8,
             self.pll: 1,
             self.pll + 4: 0x2D,
             self.pll + 12: 0x77000,
@@ -137,11 +139,11 @@ class Rp(Simulation):
 
     def core_hz(self) -> int | None:
         """The core's clock as the registers stand; None for the ring oscillator, whose frequency nobody knows."""
-        ref = self.XOSC_HZ if self.registers.get(self.clocks + 0x30, 0) & 3 == 2 else None
+        point = 16 if self.is_rp2350 else 8
+        ref = self.XOSC_HZ * 2**point // self.registers[self.clocks + 0x34] if self.registers.get(self.clocks + 0x30, 0) & 3 == 2 else None
         control = self.registers[self.clocks + 0x3C]
-        if not control & 1:
-            return ref
-        return self.pll_hz() if control >> 5 & 7 == 0 else None
+        source = self.pll_hz() if control & 0xE1 == 1 else None if control & 1 else ref
+        return None if source is None else source * 2**point // self.registers[self.clocks + 0x40]
 
     def pll_hz(self) -> int:
         """What the system PLL gives; 0 when it gives nothing."""

@@ -382,6 +382,8 @@ def test_what_does_not_start_is_left_out(name, dead, expected, boot):
     assert chip.complaints == []
     # "reference": what the register was told is not what the chip does.
     assert dead == "reference" or chip.core_hz() == expected
+    # The ring oscillator's frequency is nominal only where clk_ref, not clk_sys, has it.
+    assert not chip.read(chip.clocks + 0x3C) & 1
 
 
 @pytest.mark.parametrize("name", ["microbit", "nrf52840-dk"])

@@ -5,7 +5,8 @@
  *
  *   RP_RESETS, RP_CLOCKS, RP_XOSC, RP_PLL_SYS     base addresses
  *   RP_RESET_PLL_SYS                              its bit in RESETS
- *   RP_RING_HZ                                    nominal frequency of the ring oscillator that runs after a reset
+ *   RP_DIVIDE_BY_1                                clk_ref's and clk_sys's divider for 1
+ *   RP_RING_HZ                                    nominal frequency of clk_ref on the ring oscillator, as the boot ROM leaves it
  *   RP_CORE_MOST_HZ                               the fastest that the data sheet allows
  *
  * and a target sets xosc_hz, pll_feedback, pll_divider1, pll_divider2: core = xosc * feedback / divider1 / divider2. */
@@ -38,8 +39,10 @@
 #define RESETS_RESET_DONE RP_REGISTER(RP_RESETS + 0x8u) /* 1: out of reset, and ready */
 
 #define CLK_REF_CTRL RP_REGISTER(RP_CLOCKS + 0x30u) /* 1:0 source: 0 ring oscillator, 2 crystal */
+#define CLK_REF_DIV RP_REGISTER(RP_CLOCKS + 0x34u)
 #define CLK_REF_SELECTED RP_REGISTER(RP_CLOCKS + 0x38u) /* one bit for each source: the one in use */
 #define CLK_SYS_CTRL RP_REGISTER(RP_CLOCKS + 0x3Cu) /* bit 0: 0 clk_ref, 1 the other source; 7:5 that source, 0 is the system PLL */
+#define CLK_SYS_DIV RP_REGISTER(RP_CLOCKS + 0x40u)
 #define CLK_SYS_SELECTED RP_REGISTER(RP_CLOCKS + 0x44u)
 #define CLK_PERI_CTRL RP_REGISTER(RP_CLOCKS + 0x48u) /* bit 11 on; 7:5 source: 0 clk_sys */
 
@@ -59,6 +62,14 @@ static bool rp_release(uint32_t bits)
     return rp_wait(&RESETS_RESET_DONE, bits, bits);
 }
 
+/* The core to clk_ref: the PLL may then be set up whatever ran on it before, and an RP2350's core leaves the ring oscillator's full speed,
+ * which the boot ROM of later chips quadruples (8.3.1). */
+static bool rp_select_reference(void)
+{
+    CLK_SYS_CTRL &= ~1u;
+    return rp_wait(&CLK_SYS_SELECTED, 3u, 1u << 0);
+}
+
 static bool rp_start_crystal(void)
 {
     XOSC_STARTUP = (EC_BOARD_XOSC_HZ / 1000 + 128) / 256; /* 1 ms (RP2040 2.16.3, RP2350 8.2.4) */
@@ -66,18 +77,19 @@ static bool rp_start_crystal(void)
     return rp_wait(&XOSC_STATUS, 1u << 31, 1u << 31);
 }
 
-/* The core to clk_ref, and that to the crystal: with these the PLL may be set up whatever ran on it before. */
+/* clk_ref to the crystal. It may have been divided, for a faster ring oscillator (RP2350 8.3.1). */
 static bool rp_select_crystal(void)
 {
-    CLK_SYS_CTRL &= ~1u;
-    if (!rp_wait(&CLK_SYS_SELECTED, 3u, 1u << 0)) {
+    rp_set_field(&CLK_REF_CTRL, 3u, 2u);
+    if (!rp_wait(&CLK_REF_SELECTED, 1u << 2, 1u << 2)) {
         return false;
     }
-    rp_set_field(&CLK_REF_CTRL, 3u, 2u);
-    return rp_wait(&CLK_REF_SELECTED, 1u << 2, 1u << 2);
+    CLK_REF_DIV = RP_DIVIDE_BY_1;
+    CLK_SYS_DIV = RP_DIVIDE_BY_1;
+    return true;
 }
 
-/* RP2040 2.18.2, RP2350 8.6.3: feedback, power, lock, and only then the output. */
+/* RP2040 2.18, RP2350 8.6.4: feedback, power, lock, and only then the output. */
 static bool rp_start_pll(void)
 {
     RESETS_RESET |= RP_RESET_PLL_SYS;
@@ -116,11 +128,11 @@ static void rp_start_peripheral_clock(void)
 }
 
 /* The core's frequency: full speed; without a PLL the crystal's; without a crystal the ring oscillator's nominal one, which is only
- * known within a factor of three (RP2040 2.17), so that the UART is then unlikely to work. */
+ * known within a factor of two or three (RP2040 2.17, RP2350 8.3.1), so that the UART is then unlikely to be understood. */
 static uint32_t rp_start_clocks(void)
 {
     uint32_t core_hz = RP_RING_HZ;
-    if (rp_start_crystal() && rp_select_crystal()) {
+    if (rp_select_reference() && rp_start_crystal() && rp_select_crystal()) {
         core_hz = rp_start_pll() && rp_select_pll() ? RP_CORE_HZ : EC_BOARD_XOSC_HZ;
     }
     rp_start_peripheral_clock();

@@ -6,8 +6,8 @@
 
 #define RP_REGISTER(address) (*(volatile uint32_t *)(address))
 
-/* At least 40 ms at 19.6 MHz, the fastest that the ring oscillator may be (RP2350), at four cycles a round: a crystal takes some
- * milliseconds, a PLL less than one. */
+/* At least 33 ms at 24 MHz, the fastest that clk_ref may be on the ring oscillator (RP2350 8.3.1), at four cycles a round: a crystal takes
+ * some milliseconds, a PLL less than one. */
 enum { RP_WAIT_ROUNDS = 200000 };
 
 /* Until the bits of `mask` read `expected`; false when they never do. */

@@ -17,6 +17,7 @@
 #define RP_RESET_UART0 (1u << 22)
 #define RP_RESET_UART1 (1u << 23)
 
+#define RP_DIVIDE_BY_1 (1u << 8) /* 2.15.7: 8 bits of fraction */
 /* 2.17: 1.8 to 12 MHz. */
 #define RP_RING_HZ 6500000u
 #define RP_CORE_MOST_HZ 133000000u

@@ -1,7 +1,7 @@
 /* What makes this a program to the RP2350's boot ROM: the smallest IMAGE_DEF of a program for the Arm core, in secure state.
  *
- * RP2350 datasheet 5.9.5.1. The boot ROM looks for it in the first 4 KB of flash. It names no vector table, so the one at the start of
- * flash is taken: the linker script puts this behind it. */
+ * RP2350 datasheet 5.9.5.1. The boot ROM looks for it in the first 4 KB of flash. It names no vector table and no
+ * entry point, so the program is taken to start with a vector table: the linker script puts this behind it. */
 #include "ec_types.h"
 
 #define BLOCK_BEGINS 0xFFFFDED3u

@@ -1,7 +1,8 @@
 /* RP2350: 12 MHz from a crystal through the PLL to 150 MHz, a UART, the core's cycle counter.
  *
- * image_def.c tells the boot ROM that this is a program. Flash stays as the boot ROM left it, cache on. The second core sleeps in the
- * boot ROM. RP2350 datasheet, 2.2 (address map), 7.5 (reset bits). */
+ * image_def.c tells the boot ROM that this is a program. Flash stays as the boot ROM left it (5.2.7, 5.9.5): the cache is on, and a
+ * chip like the Pico 2's is read through four data lines at a third of the core's clock. The second core sleeps in the boot ROM. RP2350
+ * datasheet, 2.2 (address map), 7.5 (reset bits). */
 #define RP_CLOCKS 0x40010000u
 #define RP_RESETS 0x40020000u
 #define RP_IO_BANK0 0x40028000u
@@ -17,7 +18,8 @@
 #define RP_RESET_UART0 (1u << 26)
 #define RP_RESET_UART1 (1u << 27)
 
-/* 8.3, nominal. */
+#define RP_DIVIDE_BY_1 (1u << 16) /* 8.1.7: 16 bits of fraction */
+/* 8.3.1: 4.6 to 24 MHz. */
 #define RP_RING_HZ 11000000u
 #define RP_CORE_MOST_HZ 150000000u
 
