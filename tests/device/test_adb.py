@@ -6,6 +6,7 @@ import platform
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -231,6 +232,19 @@ def test_other_folders_are_left_alone(phone):
     assert phone.sandbox.files() == sorted(kept)
 
 
+def test_a_folder_that_cannot_be_swept(phone):
+    """An old folder that the phone does not give up is said, and stops nobody."""
+    with open_adb(phone.serial, patience=PATIENCE) as remote:
+        computer = Path(remote.folder).name.split("-")[1]
+    old = f"edgecompress-{computer}-9999999999-0123abcd"
+    (phone.sandbox.temporary / old).mkdir()
+    phone.sandbox.refuse("rm")
+    with open_adb(phone.serial, patience=PATIENCE) as remote:
+        assert remote.run(["echo", "works"], timeout_s=10).stdout == b"works\n"
+    assert remote.left_behind is not None and remote.folder in remote.left_behind
+    assert old in phone.sandbox.files()
+
+
 # The program
 
 
@@ -257,6 +271,18 @@ def test_adb_is_found_where_the_page_says(tmp_path, monkeypatch):
     with pytest.raises(ToolError, match="adb is not installed") as caught:
         find_adb()
     assert "EDGECOMPRESS_ADB" in caught.value.hint
+
+
+def test_a_server_that_is_something_else(adb_server, monkeypatch):
+    """Another program on adb's port, silent or not, is named as adb's server and not as a phone."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(silent.getsockname()[1]))
+        with pytest.raises(ToolError, match=r"adb's server gave no answer within 0\.5 s") as caught:
+            list_phones(patience=Patience(call_s=0.5))
+    assert "ANDROID_ADB_SERVER_PORT" in caught.value.hint
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "x")
+    with pytest.raises(ToolError, match="is no port number"):
+        list_phones()
 
 
 def fake_adb(folder: Path, script: str) -> Adb:
@@ -307,6 +333,7 @@ NO_DAEMON = "error: cannot connect to daemon at tcp:5037: Connection refused"
         ("mkdir: '/data/local/tmp/x': Read-only file system", DeviceError, "does not let", "another"),
         (MISMATCH, ToolError, "two versions of adb", "EDGECOMPRESS_ADB"),
         (NO_DAEMON, ToolError, "server cannot be started", "kill-server"),
+        ('adb: $ANDROID_ADB_SERVER_PORT must be a positive number less than 65535: got "x"', ToolError, "no port number", "unset it"),
         ("* failed to start daemon", ToolError, "server cannot be started", "ANDROID_ADB_SERVER_PORT"),
         ("failed to connect to '192.0.2.7:5555': Connection refused", DeviceError, "refused", "adb tcpip 5555"),
         ("failed to connect to '192.0.2.7:5555': No route to host", DeviceError, "not reached", "same network"),

@@ -91,6 +91,10 @@ class Sandbox:
         self._running.append(process)
         return process
 
+    def refuse(self, command: str) -> None:
+        """From now on this command may do nothing."""
+        self._command(command, f'#!/bin/sh\necho "{command}: Permission denied" >&2\nexit 1\n')
+
     def left_running(self) -> list[int]:
         """Processes that still work inside the phone's storage."""
         found = []

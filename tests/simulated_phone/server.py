@@ -13,6 +13,8 @@ from typing import Self
 
 _START_S = 30.0
 _END_S = 10.0
+# No longer does it outlive a test run that was killed.
+_MOST_S = "3600"
 
 
 class AdbServer:
@@ -42,7 +44,7 @@ class AdbServer:
         log = (self.folder / "adb-server.log").open("wb")
         with log:
             self._process = subprocess.Popen(
-                [self.program, "nodaemon", "server"],
+                ["timeout", _MOST_S, self.program, "nodaemon", "server"],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

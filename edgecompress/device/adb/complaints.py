@@ -27,7 +27,7 @@ _ALLOW = (
     'unlock the phone and accept "Allow USB debugging", then try again; when no question appears, choose '
     '"Revoke USB debugging authorizations" in the phone\'s Developer options and reconnect it'
 )
-_SERVER = "run adb kill-server and try again; ANDROID_ADB_SERVER_PORT chooses another port when something else uses adb's (5037)"
+SERVER_HINT = "run adb kill-server and try again; ANDROID_ADB_SERVER_PORT chooses another port when something else uses adb's (5037)"
 _WIRELESS = (
     'in the phone\'s Developer options switch on "Wireless debugging" and use the address and port shown there '
     "(the first time: adb pair), or run adb tcpip 5555 while it is on a cable"
@@ -47,7 +47,13 @@ _COMPLAINTS = (
         r"|could not install \*smartsocket\*|adb server didn't ACK|daemon still not running",
         ToolError,
         "adb's server cannot be started, or does not answer",
-        _SERVER,
+        SERVER_HINT,
+    ),
+    _Complaint(
+        r"ADB_SERVER_PORT must be",
+        ToolError,
+        "ANDROID_ADB_SERVER_PORT is no port number",
+        "unset it, or set it to the port of your adb server",
     ),
     # The way to the phone.
     _Complaint(r"unauthori[sz]ed|failed to authenticate", DeviceError, "{phone} has not allowed this computer to debug it", _ALLOW),

@@ -119,7 +119,7 @@ def _connect_once(adb: Adb) -> None:
     Raises:
         DeviceError, LinkError: it cannot.
     """
-    text = _host(adb).call("connect", adb.serial, timeout_s=adb.patience.connect_s).text
+    text = adb.call("connect", adb.serial, timeout_s=adb.patience.connect_s).text
     if re.search(r"^(?:already )?connected to ", text, re.MULTILINE):
         return
     if "failed to authenticate" not in text:
@@ -128,7 +128,7 @@ def _connect_once(adb: Adb) -> None:
 
 
 def _disconnect(adb: Adb) -> None:
-    _host(adb).call("disconnect", adb.serial)
+    adb.call("disconnect", adb.serial)
 
 
 def _becomes_ready(adb: Adb, limit_s: float) -> bool:
@@ -159,10 +159,6 @@ def wait_ready(adb: Adb) -> bool:
         return _becomes_ready(adb, adb.patience.connect_s * _OFFLINE_SHARE)
     except EdgeCompressError:
         return False
-
-
-def _host(adb: Adb) -> Adb:
-    return Adb(adb.program, patience=adb.patience)
 
 
 def _list(adb: Adb) -> tuple[Phone, ...]:

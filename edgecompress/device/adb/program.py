@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from edgecompress.device.adb.complaints import explain
+from edgecompress.device.adb.complaints import SERVER_HINT, explain
 from edgecompress.errors import DeviceError, EdgeCompressError, LinkError, ToolError
 
 # Of one call's standard output and standard error, each; a program on the phone that prints more is not one of ours.
@@ -28,6 +28,8 @@ MOST_OUTPUT_BYTES = 16 << 20
 _PIPE_GRACE_S = 1.0
 _CHUNK_BYTES = 1 << 16
 _WATCH_S = 0.1
+# What adb's server does itself, without a phone.
+_SERVER_VERBS = ("connect", "devices", "disconnect")
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _NOISE = re.compile(r"\* daemon|\[ *\d+%\]")
 _INSTALL_HINT = (
@@ -122,20 +124,18 @@ class Adb:
                 terminal, where the system has such, because only there it says how far a file has come.
 
         Raises:
-            LinkError: it did not end in time.
+            LinkError, ToolError: it did not end in time, because of the phone or of adb's server.
             DeviceError: it printed more than MOST_OUTPUT_BYTES.
             ToolError: it cannot be started.
         """
         limit_s = self.patience.call_s if timeout_s is None else timeout_s
-        command = [self.program, *(("-s", self.serial) if self.serial else ()), *words]
+        to_phone = bool(self.serial) and words[0] not in _SERVER_VERBS
+        command = [self.program, *(("-s", self.serial) if to_phone else ()), *words]
         process, stdout_of = _start(command, on_terminal=watch is not None)
         readers = (_Reader(process, stdout_of), _Reader(process, process.stderr))
         try:
             if not _wait(process, limit_s, None if watch is None else lambda: watch(readers[0].so_far())):
-                raise LinkError(
-                    f"{self.phone}: `adb {words[0]}` gave no answer within {limit_s:.3g} s",
-                    hint="reconnect the phone; when that does not help, run adb kill-server and try again",
-                )
+                raise self._silence(words[0], limit_s)
         finally:
             process.kill()
             process.wait()
@@ -156,6 +156,14 @@ class Adb:
         if answer.exit_code != 0:
             raise self.error(answer.text, doing=f"adb {words[0]}")
         return answer.text
+
+    def _silence(self, verb: str, limit_s: float) -> EdgeCompressError:
+        if verb == "devices":
+            return ToolError(f"adb's server gave no answer within {limit_s:.3g} s (adb devices)", hint=SERVER_HINT)
+        return LinkError(
+            f"{self.phone}: `adb {verb}` gave no answer within {limit_s:.3g} s",
+            hint="reconnect the phone; when that does not help, run adb kill-server and try again",
+        )
 
     def error(self, text: str, *, doing: str) -> EdgeCompressError:
         """The error behind a text of adb."""

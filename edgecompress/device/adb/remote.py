@@ -83,7 +83,7 @@ class AdbRemote:
     """A phone behind adb, for one run; `open_adb` makes it. It fulfils `edgecompress.device.remote.Remote`.
 
     Attributes:
-        left_behind: after `close`: None when the phone is as it was; else a sentence about what could not be removed.
+        left_behind: after `close`: None when nothing of ours is on the phone; else a sentence about what could not be removed.
     """
 
     def __init__(self, adb: Adb, progress: Progress) -> None:
@@ -105,7 +105,7 @@ class AdbRemote:
         return f"{FOLDER}/{self._name}"
 
     def prepare(self) -> None:
-        """Make the folder, and remove those that runs of this computer had to leave behind.
+        """Make the folder, and remove those that runs of this computer had to leave behind; what cannot be goes into `left_behind`.
 
         Raises:
             DeviceError, LinkError: it cannot be made.
@@ -113,8 +113,13 @@ class AdbRemote:
         ended = self._script(make_folder_commands(self.folder, siblings=f"{_computer_prefix()}*"), doing="making a folder")
         found = ended.stdout.decode("utf-8", "replace").split()
         stale = [f"{FOLDER}/{name}" for name in found if name != self._name and _is_stale(name)]
-        if stale:
-            self._remove(stale)
+        try:
+            if stale:
+                self._remove(stale)
+        except LinkError:
+            raise
+        except DeviceError as e:
+            self.left_behind = e.message
 
     def push(self, source: Path, name: str, *, executable: bool = False) -> None:
         target = f"{self.folder}/{_checked_name(name)}"
@@ -200,8 +205,8 @@ class AdbRemote:
                 return
             except EdgeCompressError as e:
                 why = e.message
-            if not wait_ready(self._adb):
-                break
+                if not (isinstance(e, LinkError) and wait_ready(self._adb)):
+                    break
         self.left_behind = f"{self.folder} is still on the phone ({why}); the next measurement there removes it"
 
     def _remove(self, folders: Sequence[str]) -> None:
