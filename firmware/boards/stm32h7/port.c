@@ -118,8 +118,12 @@ void ec_port_power_up(void)
     (void)stm32_wait(&PWR_CSR1, 1u << 13, 1u << 13);
 }
 
+/* 6.4.1: not to be changed while ACTVOSRDY says that the levels are invalid. */
 static bool start_voltage_scale_1(void)
 {
+    if ((PWR_CSR1 & 1u << 13) == 0) {
+        return false;
+    }
     stm32_set_field(&PWR_D3CR, 3u << 14, 3u << 14);
     return stm32_wait(&PWR_D3CR, 1u << 13, 1u << 13);
 }
