@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -17,14 +17,19 @@ from simulated_stm32 import CCR, DCISW, F405, F411, F446, Chip, Run, stm32f1, st
 from toy_firmware import SAMPLE, TOUCHED_BYTES, toy_model, toy_output
 
 from edgecompress.artifact import Firmware
-from edgecompress.build import GCC, build_firmware
+from edgecompress.build import GCC, ZIG, build_firmware
+from edgecompress.build.cortex_m import Speed, compile_flags
+from edgecompress.build.glue import render_board
+from edgecompress.build.toolchain import locate
 from edgecompress.codegen import generate_aot
 from edgecompress.convert import read_tflite
 from edgecompress.device import open_emulator, open_qemu
 from edgecompress.elf import read_elf
 from edgecompress.errors import DeviceError, ToolError
 from edgecompress.numerics.reference import run_reference
-from edgecompress.target import Core, Fpu, QemuLink, SerialLink, all_targets, load_target
+from edgecompress.resources import resource_dir
+from edgecompress.target import Core, Fpu, QemuLink, SerialLink, Target, all_targets, load_target
+from edgecompress.tools import run_tool
 
 CHIPS: dict[str, Chip] = {
     "nucleo-f446re": stm32f4(2, 8_000_000, F446),
@@ -237,7 +242,6 @@ def test_the_h7_turns_its_caches_on(boot):
         ("nucleo-f446re", {"apb1_divider": 2}, "APB1 than 50 MHz"),
         ("nucleo-f446re", {"flash_wait_states": 4}, "flash_wait_states are too few"),
         ("nucleo-f411re", {"vos": 2}, "vos must be 3"),
-        ("nucleo-f446re", {"baud": None}, "target sets usart"),
         ("nucleo-l4r5zi", {"boost": 0}, "boost must be 1 above 80 MHz"),
         ("nucleo-l4r5zi", {"vddio2": 0}, "port G needs vddio2"),
         ("nucleo-l4r5zi", {"usart": 1}, "either lpuart or usart"),
@@ -250,10 +254,18 @@ def test_the_h7_turns_its_caches_on(boot):
 )
 def test_impossible_settings_stop_the_build(name, changes, sentence, tmp_path):
     """A setting that is missing, or that the part cannot do, is an error of the compiler in words."""
-    target = load_target(name)
-    settings = {key: value for key, value in {**target.settings, **changes}.items() if value is not None}
+    target = _with_settings(name, changes)
+    (tmp_path / "ec_board.h").write_text(render_board(target), encoding="utf-8")
+    compiler, firmware = locate(ZIG), resource_dir("firmware")
+    command = [*compiler.command, *compile_flags(ZIG, target, Speed.SMALL), f"-I{tmp_path}", f"-I{firmware / 'include'}", "-c"]
     with pytest.raises(ToolError, match=sentence):
-        build_firmware(toy_model(), target.model_copy(update={"settings": settings}), output=tmp_path / "out")
+        run_tool([*command, str(firmware / "boards" / target.board / "port.c")], cwd=tmp_path, environment=compiler.environment)
+
+
+def test_a_builds_error_says_which_setting_is_missing(tmp_path):
+    """Whoever builds sees the sentence, not what the compiler says of its consequences."""
+    with pytest.raises(ToolError, match="an stm32f4 target sets usart, tx_port"):
+        build_firmware(toy_model(), _with_settings("nucleo-f446re", {"baud": None}), output=tmp_path / "out")
 
 
 @needs_qemu
@@ -331,6 +343,12 @@ def test_an_l4_in_a_later_qemu(build):
         assert device.run([SAMPLE]) == [toy_output(SAMPLE)]
         measured = device.measure([SAMPLE], runs=3, warmup=0)
     assert measured.samples == (measured.first,) * 3
+
+
+def _with_settings(name: str, changes: Mapping[str, int | None]) -> Target:
+    target = load_target(name)
+    settings = {key: value for key, value in {**target.settings, **changes}.items() if value is not None}
+    return target.model_copy(update={"settings": settings})
 
 
 def _baud(run: Run, uart_hz: int) -> float:
