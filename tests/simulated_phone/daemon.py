@@ -31,7 +31,8 @@ _AUTH_TOKEN = 1
 
 
 class SimulatedPhone:
-    """A context manager. `serial` is where adb connects; `faults` may be set at any time.
+    """A context manager. `serial` is where adb connects; `faults` may be set at any time; `services` is
+    what adb asked for, `ignored` how many greetings were left unanswered.
 
     Args:
         root: an empty folder for its storage.
@@ -49,6 +50,7 @@ class SimulatedPhone:
         self.sandbox = Sandbox(root, properties or {})
         self.faults = Faults()
         self.services: list[str] = []
+        self.ignored = 0
         self._features = features
         self._properties = {**PROPERTIES, **(properties or {})}
         self._numbers = itertools.count(1)
@@ -133,6 +135,7 @@ class SimulatedPhone:
 
     def _greet(self, link: socket.socket, lock: threading.Lock) -> None:
         if self.faults.has(FaultKind.OFFLINE):
+            self.ignored += 1
             return
         if self.faults.has(FaultKind.UNAUTHORIZED):
             self._ask_for_key(link, lock)

@@ -109,19 +109,15 @@ class Sandbox:
         return sorted(path.name for path in self.temporary.iterdir())
 
     def stop(self) -> None:
-        """End what the phone runs."""
+        """End what the phone runs. Whoever reads from it comes to the end by that, and closes its pipes."""
         for process in self._running:
             with suppress(OSError):
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            for stream in (process.stdin, process.stdout, process.stderr):
-                if stream is not None:
-                    with suppress(OSError):
-                        stream.close()
+                os.killpg(process.pid, signal.SIGKILL)
         for pid in self.left_running():
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+        for process in self._running:
+            process.wait()
 
     def _write_cores(self) -> None:
         for core, khz in enumerate(CORE_MAX_KHZ):
