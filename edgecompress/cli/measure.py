@@ -68,6 +68,7 @@ def command(
     microseconds. Exit code 5 when bytes differ from the reference kernels' by more than they may (the profile is written all the same).
     """
     from edgecompress.artifact import Engine
+    from edgecompress.cli.console import ProgressDisplay
     from edgecompress.pipeline import measure
     from edgecompress.profile import profile_text, write_profile
 
@@ -77,18 +78,20 @@ def command(
     )
     if output is not None:
         require_other_file(output, model)
-    profile = measure(
-        target,
-        model,
-        engine=None if engine is None else Engine(engine),
-        port=port,
-        runs=runs,
-        warmup=warmup,
-        toolchain=toolchain,
-        parity_inputs=parity_inputs,
-        commands=(_command_line(),),
-        machine=machine,
-    )
+    with ProgressDisplay() as progress:
+        profile = measure(
+            target,
+            model,
+            engine=None if engine is None else Engine(engine),
+            port=port,
+            runs=runs,
+            warmup=warmup,
+            toolchain=toolchain,
+            parity_inputs=parity_inputs,
+            commands=(_command_line(),),
+            machine=machine,
+            progress=progress,
+        )
     if output == "-":
         click.echo(profile_text(profile), nl=False)
     else:

@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 from edgecompress.artifact import ModelInfo
 from edgecompress.conditions import Conditions, drift_of
 from edgecompress.device.interface import DeviceModel, check_inputs, device_model
-from edgecompress.device.remote import Finished, Remote
+from edgecompress.device.remote import Finished, Remote, closed_on_failure
 from edgecompress.device.runner_json import InfoAnswer, MeasureAnswer, RunAnswer, Zone, parse_answer
 from edgecompress.errors import DeviceError, LinkError, MismatchError, OutputError, UserError
 from edgecompress.profile import Measurement
@@ -106,12 +106,9 @@ def open_native(
         DeviceError: the program does not start there.
         LinkError: the link was lost, or it holds another model.
     """
-    try:
+    with closed_on_failure(remote):
         _check_options(core, min_seconds, warmup_seconds)
         return NativeDevice(remote, executable, info, core, min_seconds, warmup_seconds)
-    except BaseException:
-        remote.close()
-        raise
 
 
 def _check_options(core: CoreClass | int, min_seconds: float, warmup_seconds: float) -> None:
@@ -187,7 +184,7 @@ class NativeDevice:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        self._remote.__exit__(kind, error, trace)
 
     def _push_inputs(self, inputs: Sequence[bytes]) -> list[str]:
         """Copy the inputs there; their names."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,11 @@ class Remote(Protocol):
     @property
     def folder(self) -> str:
         """The run's folder there, absolute. Names of files are relative to it."""
+        ...
+
+    @property
+    def left_behind(self) -> str | None:
+        """After `close`: a sentence about what could not be removed there; None when nothing stayed."""
         ...
 
     def push(self, source: Path, name: str, *, executable: bool = False) -> None:
@@ -78,6 +84,16 @@ class Remote(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
+@contextmanager
+def closed_on_failure(remote: Remote) -> Iterator[None]:
+    """The machine stays open when the block ends well; otherwise it is closed, and the error says what could not be removed there."""
+    try:
+        yield
+    except BaseException as e:
+        remote.__exit__(type(e), e, e.__traceback__)
+        raise
+
+
 class LocalRemote:
     """This computer. `prefix` is put before each program that was pushed: a user-mode emulator, for a foreign processor."""
 
@@ -95,6 +111,10 @@ class LocalRemote:
     @property
     def folder(self) -> str:
         return self._folder
+
+    @property
+    def left_behind(self) -> str | None:
+        return None
 
     def push(self, source: Path, name: str, *, executable: bool = False) -> None:
         target = Path(self._folder) / name

@@ -10,16 +10,21 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecompress.artifact import Engine, MemorySizes, ModelInfo
 from edgecompress.device import Device
-from edgecompress.device.remote import LocalRemote, Remote
+from edgecompress.device.remote import LocalRemote, Remote, closed_on_failure
 from edgecompress.errors import DeviceError, TargetError, UserError
 from edgecompress.pipeline.sources import LoadedModel, generate_sources
+from edgecompress.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from edgecompress.device.adb import PhoneFacts
 
 LOCAL = "local"
 ADB = "adb:"
@@ -70,14 +75,6 @@ class MachineOptions:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a phone says of its state at one moment; None: it does not say."""
-
-    thermal_status: int | None
-    battery_saver: bool | None
-
-
-@dataclass(frozen=True)
 class OpenedMachine:
     """A machine that runs the model: what `measure` and `run` use.
 
@@ -95,14 +92,13 @@ class OpenedMachine:
     toolchain: str | None
     facts: dict[str, str]
 
-    def look(self) -> Look | None:
+    def look(self) -> PhoneFacts | None:
         """The state of a phone now; None for other machines."""
         if not self.remote.name.startswith(ADB):
             return None
         from edgecompress.device.adb import phone_facts
 
-        facts = phone_facts(self.remote)
-        return Look(facts.thermal_status, facts.battery_saver)
+        return phone_facts(self.remote)
 
 
 def is_machine(target: str) -> bool:
@@ -112,7 +108,13 @@ def is_machine(target: str) -> bool:
 
 @contextmanager
 def open_machine(
-    target: str, model: LoadedModel, *, engine: Engine | None, options: MachineOptions, seconds: Seconds = Seconds()
+    target: str,
+    model: LoadedModel,
+    *,
+    engine: Engine | None,
+    options: MachineOptions,
+    seconds: Seconds = Seconds(),
+    progress: Progress = silent,
 ) -> Iterator[OpenedMachine]:
     """A machine ready to run `model`.
 
@@ -128,15 +130,13 @@ def open_machine(
     _check_options(target, engine, options)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
         if engine is Engine.AOT:
-            opened = _open_native(target, model, options, seconds, Path(folder))
+            opened = _open_native(target, model, options, seconds, Path(folder), progress)
         elif target.startswith(ADB) or (engine is Engine.LITERT and options.benchmark_model is not None):
-            opened = _open_benchmark_model(target, model, options, seconds)
+            opened = _open_benchmark_model(target, model, options, seconds, progress)
         else:
-            opened = _open_worker(target, model, engine, options, seconds)
-        try:
+            opened = _open_worker(target, model, engine, options, seconds, progress)
+        with opened.device:
             yield opened
-        finally:
-            opened.device.close()
 
 
 def _usual_engine(target: str, options: MachineOptions) -> Engine:
@@ -165,7 +165,7 @@ def _check_options(target: str, engine: Engine, options: MachineOptions) -> None
         )
 
 
-def _reach(target: str) -> Remote:
+def _reach(target: str, progress: Progress) -> Remote:
     """The machine behind a target, with a fresh folder.
 
     Raises:
@@ -174,7 +174,7 @@ def _reach(target: str) -> Remote:
     if target.startswith(ADB):
         from edgecompress.device.adb import open_adb
 
-        return open_adb(target.removeprefix(ADB) or None)
+        return open_adb(target.removeprefix(ADB) or None, progress=progress)
     if target.startswith(SSH):
         from edgecompress.device.ssh import open_ssh
 
@@ -182,28 +182,30 @@ def _reach(target: str) -> Remote:
     return LocalRemote()
 
 
-def _open_native(target: str, model: LoadedModel, options: MachineOptions, seconds: Seconds, folder: Path) -> OpenedMachine:
+def _open_native(
+    target: str, model: LoadedModel, options: MachineOptions, seconds: Seconds, folder: Path, progress: Progress
+) -> OpenedMachine:
     from edgecompress.build.linux import Tune, build_runner, find_machine
     from edgecompress.device.native import open_native, parse_core
 
     core = parse_core(options.core)
     generated = generate_sources(model, Engine.AOT, name=None, keep_input=False)
-    remote = _reach(target)
-    try:
+    remote = _reach(target, progress)
+    with closed_on_failure(remote):
         facts = _facts(target, remote)
         # A program for this computer is used at once and nowhere else: it may use all that its processor has.
         tune = Tune.NATIVE if target == LOCAL else Tune.PORTABLE
-        runner = build_runner(generated, find_machine(_architecture(target, remote)), tune=tune, output=folder)
+        progress("building the program", 0, None)
+        runner = build_runner(generated, find_machine(_architecture(target, remote, facts)), tune=tune, output=folder)
         facts["tuned for"] = "this processor" if tune is Tune.NATIVE else "any of its kind"
-    except BaseException:
-        remote.close()
-        raise
     times = {"min_seconds": seconds.timed, "warmup_seconds": seconds.warmup}
     device = open_native(remote, runner.executable, generated.info, core=core, **times)
     return OpenedMachine(device, remote, Engine.AOT, generated.info, runner.sizes, runner.toolchain, facts)
 
 
-def _open_worker(target: str, model: LoadedModel, engine: Engine, options: MachineOptions, seconds: Seconds) -> OpenedMachine:
+def _open_worker(
+    target: str, model: LoadedModel, engine: Engine, options: MachineOptions, seconds: Seconds, progress: Progress
+) -> OpenedMachine:
     from edgecompress.device.host import Kernels
     from edgecompress.device.native import parse_core
     from edgecompress.device.worker import local_python, open_worker
@@ -213,8 +215,10 @@ def _open_worker(target: str, model: LoadedModel, engine: Engine, options: Machi
         kernels = Kernels(options.kernels or Kernels.XNNPACK.value)
     except ValueError as e:
         raise UserError(f"LiteRT in Python has no kernels {options.kernels!r}", hint="choose xnnpack, builtin or reference") from e
-    python = options.python or (local_python(engine) if target == LOCAL else "python3")
-    remote = _reach(target)
+    python = options.python or (local_python(engine, progress=progress) if target == LOCAL else "python3")
+    remote = _reach(target, progress)
+    with closed_on_failure(remote):
+        facts = _facts(target, remote)
     device = open_worker(
         remote,
         model.data,
@@ -226,10 +230,10 @@ def _open_worker(target: str, model: LoadedModel, engine: Engine, options: Machi
         min_seconds=seconds.timed,
         warmup_seconds=seconds.warmup,
     )
-    return OpenedMachine(device, remote, engine, None, None, None, _facts(target, remote))
+    return OpenedMachine(device, remote, engine, None, None, None, facts)
 
 
-def _open_benchmark_model(target: str, model: LoadedModel, options: MachineOptions, seconds: Seconds) -> OpenedMachine:
+def _open_benchmark_model(target: str, model: LoadedModel, options: MachineOptions, seconds: Seconds, progress: Progress) -> OpenedMachine:
     from edgecompress.device.benchmark_model import BenchmarkKernels, open_benchmark_model
     from edgecompress.device.native import parse_core
 
@@ -243,7 +247,9 @@ def _open_benchmark_model(target: str, model: LoadedModel, options: MachineOptio
         kernels = BenchmarkKernels(options.kernels or BenchmarkKernels.XNNPACK.value)
     except ValueError as e:
         raise UserError(f"benchmark_model has no kernels {options.kernels!r}", hint="choose xnnpack, builtin or gpu") from e
-    remote = _reach(target)
+    remote = _reach(target, progress)
+    with closed_on_failure(remote):
+        facts = _facts(target, remote)
     device = open_benchmark_model(
         remote,
         program,
@@ -254,20 +260,17 @@ def _open_benchmark_model(target: str, model: LoadedModel, options: MachineOptio
         min_seconds=seconds.timed,
         warmup_seconds=seconds.warmup,
     )
-    return OpenedMachine(device, remote, Engine.LITERT, None, None, None, _facts(target, remote))
+    return OpenedMachine(device, remote, Engine.LITERT, None, None, None, facts)
 
 
-def _architecture(target: str, remote: Remote) -> str:
+def _architecture(target: str, remote: Remote, facts: Mapping[str, str]) -> str:
     """What the machine calls itself: an Android ABI, or `uname -m`."""
     if target == LOCAL:
         return platform.machine()
     if target.startswith(ADB):
-        from edgecompress.device.adb import phone_facts
-
-        abis = phone_facts(remote).abis
-        if not abis:
+        if "abis" not in facts:
             raise DeviceError(f"{remote.name}: does not say which programs it runs (ro.product.cpu.abilist)", hint="restart the phone")
-        return abis[0]
+        return facts["abis"].split()[0]
     said = remote.run(["uname", "-m"], timeout_s=_UNAME_TIMEOUT_S)
     return said.stdout[:80].decode("ascii", "replace").strip()
 

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecompress import __version__
 from edgecompress.artifact import Engine, Firmware, ModelInfo
@@ -14,7 +15,7 @@ from edgecompress.device import DeviceModel
 from edgecompress.errors import MismatchError, ModelError
 from edgecompress.numerics.lcg import lcg_inputs
 from edgecompress.pipeline.firmware import OpenedTarget, open_target, require_model
-from edgecompress.pipeline.machines import Look, MachineOptions, OpenedMachine, is_machine, open_machine
+from edgecompress.pipeline.machines import MachineOptions, OpenedMachine, is_machine, open_machine
 from edgecompress.pipeline.reference import LITERT_TOLERANCE, check_parity
 from edgecompress.pipeline.sources import LoadedModel, is_firmware, load_model
 from edgecompress.profile import (
@@ -29,6 +30,10 @@ from edgecompress.profile import (
     ProfiledOp,
     summarize,
 )
+from edgecompress.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from edgecompress.device.adb import PhoneFacts
 
 # An instruction count hardly depends on the input (below 0.05 % on MLPerf Tiny's models), a clock on a busy host does.
 RUNS_COUNTED = 3
@@ -52,6 +57,7 @@ def measure(
     accuracy: Accuracy | None = None,
     tags: Sequence[str] = (),
     machine: MachineOptions | None = None,
+    progress: Progress = silent,
 ) -> Profile:
     """Measure one model on one device.
 
@@ -76,8 +82,13 @@ def measure(
     if is_machine(target):
         loaded = load_model(require_model(model, target))
         options = machine or MachineOptions()
-        with open_machine(target, loaded, engine=engine, options=options, seconds=options.seconds(runs, warmup)) as opened_machine:
+        seconds = options.seconds(runs, warmup)
+        with open_machine(target, loaded, engine=engine, options=options, seconds=seconds, progress=progress) as opened_machine:
+            progress("comparing and measuring", 0, None)
             profile = _measure_machine(target, opened_machine, loaded, runs, warmup, parity_inputs)
+        left = opened_machine.remote.left_behind
+        if left is not None:
+            profile = profile.model_copy(update={"environment": {**(profile.environment or {}), "left behind": left}})
     else:
         source = reference or (model if model is not None and not is_firmware(model) else None)
         known = None if source is None else load_model(source)
@@ -129,7 +140,7 @@ def _machine_parity(opened: OpenedMachine, model: LoadedModel, samples: Sequence
         return None
 
 
-def _with_looks(conditions: Conditions, before: Look | None, after: Look | None) -> Conditions:
+def _with_looks(conditions: Conditions, before: PhoneFacts | None, after: PhoneFacts | None) -> Conditions:
     """What a phone said of itself before and after; the worse of the two counts."""
     looks = [look for look in (before, after) if look is not None]
     statuses = [look.thermal_status for look in looks if look.thermal_status is not None]

@@ -240,6 +240,7 @@ _ROWS: tuple[tuple[str, Callable[[Profile], Cell]], ...] = (
     ("  outputs", _words(lambda p: p.parity.outputs_sha256[:12] if p.parity and p.parity.outputs_sha256 else None)),
     ("kernels", _words(lambda p: (p.environment or {}).get("kernels"))),
     ("threads", _words(lambda p: None if p.conditions is None or p.conditions.threads is None else str(p.conditions.threads))),
+    ("left behind", _words(lambda p: (p.environment or {}).get("left behind"))),
     ("doubt", _words(lambda p: "; ".join(p.validity.reasons) if p.validity else None)),
     ("tags", _words(lambda p: _joined(p.tags))),
 )

@@ -66,6 +66,9 @@ class ScriptedRemote:
     def close(self):
         self.closed += 1
 
+    def __exit__(self, kind, error, trace):
+        self.close()
+
 
 @pytest.fixture
 def program(tmp_path):

@@ -29,7 +29,7 @@ from edgecompress.device.benchmark_model.told import (
 from edgecompress.device.host import MAX_THREADS, open_host
 from edgecompress.device.interface import DeviceModel, check_inputs
 from edgecompress.device.native import MAX_CORES, CoreClass
-from edgecompress.device.remote import Remote
+from edgecompress.device.remote import Remote, closed_on_failure
 from edgecompress.errors import DataError, DeviceError, LinkError, OutputError, UserError
 from edgecompress.profile import Measurement, TimedOp
 
@@ -65,7 +65,7 @@ def open_benchmark_model(
         DeviceError: the machine has no space, or no such core.
         LinkError: the link was lost.
     """
-    try:
+    with closed_on_failure(remote):
         if not program.is_file():
             raise UserError(f"{program}: there is no such program", hint=f"name LiteRT's with --benchmark-model, or with ${VARIABLE}")
         if not 1 <= threads <= MAX_THREADS:
@@ -76,9 +76,6 @@ def open_benchmark_model(
             if not 0 <= seconds <= MAX_SECONDS:
                 raise UserError(f"{seconds:g} s cannot be measured; expected 0 to {MAX_SECONDS:g}", hint="start with 1")
         return BenchmarkModelDevice(remote, program, model_bytes, kernels, threads, core, (min_seconds, warmup_seconds))
-    except BaseException:
-        remote.close()
-        raise
 
 
 class BenchmarkModelDevice:
@@ -175,7 +172,7 @@ class BenchmarkModelDevice:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        self._remote.__exit__(kind, error, trace)
 
     # --- the three runs
 

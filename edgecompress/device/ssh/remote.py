@@ -66,6 +66,7 @@ class SshRemote:
         self._link = link
         self._folder = folder
         self._open = True
+        self.left_behind: str | None = None
 
     @property
     def name(self) -> str:
@@ -126,9 +127,9 @@ class SshRemote:
         script = f"cd {folder} && if [ -f {_RUNNING} ]; then kill $(cat {_RUNNING}); sleep 1; fi; cd / && rm -rf {folder}"
         try:
             _shell(self._link, script, timeout_s=_CALL_S)
-        except EdgeCompressError:
-            # The link is gone; what was measured, or the error that is on its way, says more.
-            pass
+        except EdgeCompressError as e:
+            # What was measured, or the error that is on its way, says more.
+            self.left_behind = f"{self._folder} is still on {self.name} ({e.message})"
         finally:
             self._link.close()
 
@@ -137,6 +138,8 @@ class SshRemote:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+        if self.left_behind is not None and isinstance(error, EdgeCompressError):
+            error.hint = f"{error.hint}; {self.left_behind}" if error.hint else self.left_behind
 
     def _path(self, name: str) -> str:
         if not _NAME.fullmatch(name):

@@ -18,7 +18,7 @@ from edgecompress.conditions import Conditions, drift_of
 from edgecompress.device.host import MAX_THREADS, Kernels
 from edgecompress.device.interface import DeviceModel, check_inputs
 from edgecompress.device.native import MAX_CORES, CoreClass
-from edgecompress.device.remote import Finished, Remote
+from edgecompress.device.remote import Finished, Remote, closed_on_failure
 from edgecompress.device.worker.answers import MAX_SAMPLES, InfoAnswer, MeasureAnswer, RunAnswer, parse_answer, parse_complaint
 from edgecompress.errors import DeviceError, LinkError, ModelError, OutputError, UserError
 from edgecompress.profile import Measurement
@@ -67,12 +67,9 @@ def open_worker(
         DeviceError: the Python is not there, or lacks the runtime.
         LinkError: the link was lost.
     """
-    try:
+    with closed_on_failure(remote):
         _check_choices(engine, threads, core, (min_seconds, warmup_seconds))
         return WorkerDevice(remote, model_bytes, engine, python, kernels, threads, core, min_seconds, warmup_seconds)
-    except BaseException:
-        remote.close()
-        raise
 
 
 class WorkerDevice:
@@ -158,7 +155,7 @@ class WorkerDevice:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        self._remote.__exit__(kind, error, trace)
 
     def _ask_model(self) -> DeviceModel:
         try:
