@@ -9,7 +9,8 @@
     open_worker(remote, model_bytes)    a machine with Python, through LiteRT or tflite-runtime: microseconds
     open_benchmark_model(remote, program, model_bytes)   a Linux or Android machine, through LiteRT's own program: microseconds
 
-A `remote` is `remote.LocalRemote()` (this computer), `adb.open_adb(serial)` (a phone) or `ssh.open_ssh("user@host")` (a board): a fresh folder there.
+A `remote` is `remote.LocalRemote()` (this computer), `adb.open_adb(serial)` (a phone) or `ssh.open_ssh("user@host")` (a board), with a
+fresh folder there.
 
 The functions are loaded when they are used: pyserial, unicorn and LiteRT stay out of `import edgecompress`.
 """
