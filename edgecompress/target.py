@@ -209,8 +209,8 @@ def all_targets() -> tuple[Target, ...]:
         TargetError: one of their files breaks the schema.
 
     Example:
-        >>> [target.name for target in edgecompress.targets()][:2]
-        ['cortex-m0plus', 'cortex-m3']
+        >>> "cortex-m4" in [target.name for target in edgecompress.targets()]
+        True
     """
     return tuple(load_target(name) for name in target_names())
 

@@ -9,7 +9,21 @@ import pytest
 
 import edgecompress
 
-VERBS = ("build", "compare", "compress", "doctor", "generate", "inspect", "measure", "run", "sensitivity", "targets", "verify")
+VERBS = (
+    "build",
+    "build_android",
+    "build_ios",
+    "compare",
+    "compress",
+    "doctor",
+    "generate",
+    "inspect",
+    "measure",
+    "run",
+    "sensitivity",
+    "targets",
+    "verify",
+)
 
 DATA = """
 import numpy as np
