@@ -82,6 +82,7 @@ class OpenedMachine:
         info: of generated code; None for LiteRT, which knows its ops itself.
         sizes: of generated code, read from its program.
         facts: what the machine says of itself, for the profile's environment.
+        kernels: of LiteRT, as asked for; None for generated code.
     """
 
     device: Device
@@ -91,6 +92,7 @@ class OpenedMachine:
     sizes: MemorySizes | None
     toolchain: str | None
     facts: dict[str, str]
+    kernels: str | None = None
 
     def look(self) -> PhoneFacts | None:
         """The state of a phone now; None for other machines."""
@@ -230,7 +232,7 @@ def _open_worker(
         min_seconds=seconds.timed,
         warmup_seconds=seconds.warmup,
     )
-    return OpenedMachine(device, remote, engine, None, None, None, facts)
+    return OpenedMachine(device, remote, engine, None, None, None, facts, kernels.value)
 
 
 def _open_benchmark_model(target: str, model: LoadedModel, options: MachineOptions, seconds: Seconds, progress: Progress) -> OpenedMachine:
@@ -260,7 +262,7 @@ def _open_benchmark_model(target: str, model: LoadedModel, options: MachineOptio
         min_seconds=seconds.timed,
         warmup_seconds=seconds.warmup,
     )
-    return OpenedMachine(device, remote, Engine.LITERT, None, None, None, facts)
+    return OpenedMachine(device, remote, Engine.LITERT, None, None, None, facts, kernels.value)
 
 
 def _architecture(target: str, remote: Remote, facts: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from edgecompress.errors import MismatchError, ModelError
 from edgecompress.numerics.lcg import lcg_inputs
 from edgecompress.pipeline.firmware import OpenedTarget, open_target, require_model
 from edgecompress.pipeline.machines import MachineOptions, OpenedMachine, is_machine, open_machine
-from edgecompress.pipeline.reference import LITERT_TOLERANCE, check_parity
+from edgecompress.pipeline.reference import BUILTIN_TOLERANCE, LITERT_TOLERANCE, check_parity
 from edgecompress.pipeline.sources import LoadedModel, is_firmware, load_model
 from edgecompress.profile import (
     Accuracy,
@@ -134,8 +134,10 @@ def _machine_parity(opened: OpenedMachine, model: LoadedModel, samples: Sequence
     """None for a model that only LiteRT takes, such as float16 or dynamic range."""
     if opened.engine is Engine.AOT:
         return check_parity(opened.device.run, model, samples)
+    # tflite-runtime has XNNPACK in some builds only.
+    single = opened.engine is Engine.LITERT and opened.kernels in ("xnnpack", "reference")
     try:
-        return check_parity(opened.device.run, model, samples, tolerance=LITERT_TOLERANCE)
+        return check_parity(opened.device.run, model, samples, tolerance=LITERT_TOLERANCE if single else BUILTIN_TOLERANCE)
     except ModelError:
         return None
 

@@ -15,7 +15,7 @@ from edgecompress.errors import DeviceError, LinkError, TargetError, UserError
 from edgecompress.numerics.lcg import lcg_inputs
 from edgecompress.pipeline import measure, run
 from edgecompress.pipeline.machines import BENCHMARK_MODEL, MachineOptions, Seconds, is_machine
-from edgecompress.pipeline.reference import open_reference
+from edgecompress.pipeline.reference import BUILTIN_TOLERANCE, LITERT_TOLERANCE, open_reference
 from edgecompress.pipeline.sources import load_model
 
 if platform.system() != "Linux":
@@ -62,6 +62,13 @@ def test_this_computer_runs_litert_in_a_process_of_its_own(model):
     assert profile.engine == "litert"
     assert profile.parity is None or profile.parity.largest_difference <= profile.parity.tolerance
     assert profile.memory.peak_rss_bytes and profile.memory.arena_bytes is None
+
+
+def test_the_stated_tolerance_is_of_the_kernels(model):
+    """XNNPACK and the built-in kernels differ from the reference by other amounts, and the profile says how much may be."""
+    for kernels, tolerance in (("xnnpack", LITERT_TOLERANCE), ("builtin", BUILTIN_TOLERANCE)):
+        parity = measure("local", model, runs=1, machine=MachineOptions(kernels=kernels, core="any")).parity
+        assert parity is None or parity.tolerance == tolerance
 
 
 def test_one_rounding_family_gives_one_hash(model):
