@@ -18,7 +18,7 @@ from edgecompress.profile import Parity
 # XNNPACK, and LiteRT's reference kernel for dense layers, round once where the reference rounds twice; on softmax outputs up to 13 LSB were
 # seen, on logits 2.
 LITERT_TOLERANCE = 16
-# LiteRT's and tflite-runtime's built-in optimized kernels: up to 25 LSB were seen on softmax outputs (ResNet8 on random bytes), 1 elsewhere.
+# LiteRT's and tflite-runtime's built-in optimized kernels: up to 25 LSB on softmax outputs (ResNet8 on random bytes), 1 elsewhere.
 BUILTIN_TOLERANCE = 32
 
 Runner = Callable[[Sequence[bytes]], list[bytes]]
