@@ -39,7 +39,12 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     default=3,
     show_default=True,
-    help="Generated inputs to compare with the reference kernels.",
+    help="Inputs to compare with the reference kernels.",
+)
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="Real inputs for that: FILE.py:FUNCTION, a .npy file, or a calibration set. [default: generated inputs]",
 )
 @port_option
 @toolchain_option
@@ -52,6 +57,7 @@ def command(
     runs: int | None,
     warmup: int | None,
     parity_inputs: int,
+    data: str | None,
     port: str | None,
     toolchain: str,
     threads: int,
@@ -88,6 +94,7 @@ def command(
             warmup=warmup,
             toolchain=toolchain,
             parity_inputs=parity_inputs,
+            data=data,
             commands=(_command_line(),),
             machine=machine,
             progress=progress,

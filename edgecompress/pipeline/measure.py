@@ -17,6 +17,7 @@ from edgecompress.numerics.lcg import lcg_inputs
 from edgecompress.pipeline.firmware import OpenedTarget, open_target, require_model
 from edgecompress.pipeline.machines import MachineOptions, OpenedMachine, is_machine, open_machine
 from edgecompress.pipeline.reference import BUILTIN_TOLERANCE, LITERT_TOLERANCE, check_parity
+from edgecompress.pipeline.samples import load_samples
 from edgecompress.pipeline.sources import LoadedModel, is_firmware, load_model
 from edgecompress.profile import (
     Accuracy,
@@ -52,6 +53,7 @@ def measure(
     warmup: int | None = None,
     toolchain: str = "zig",
     parity_inputs: int = 3,
+    data: str | None = None,
     reference: Path | None = None,
     commands: Sequence[str] = (),
     accuracy: Accuracy | None = None,
@@ -66,7 +68,8 @@ def measure(
         model: a .tflite or a firmware.elf; None for what a device on `port` runs.
         runs, warmup: timed and untimed inferences; defaults differ for counted instructions and read clocks. On a machine with an
             operating system, the usual 100 runs after 10 warm-ups go on for a second and half a second at least.
-        parity_inputs: how many generated inputs (seeds 1, 2, ...) are compared with the reference kernels; 0 skips it.
+        parity_inputs: how many inputs are compared with the reference kernels; 0 skips it.
+        data: real inputs for that, as `verify` takes them; the first is timed as well. Generated ones (seeds 1, 2, ...) when None.
         reference: the .tflite behind a firmware.elf, so that its outputs can be compared as well.
         machine: threads, kernels and core on a target with an operating system (`local`, `adb:`, `ssh:`).
         commands: how this measurement was asked for, kept in the profile.
@@ -85,7 +88,7 @@ def measure(
         seconds = options.seconds(runs, warmup)
         with open_machine(target, loaded, engine=engine, options=options, seconds=seconds, progress=progress) as opened_machine:
             progress("comparing and measuring", 0, None)
-            profile = _measure_machine(target, opened_machine, loaded, runs, warmup, parity_inputs)
+            profile = _measure_machine(target, opened_machine, loaded, runs, warmup, _samples(loaded, data, parity_inputs))
         left = opened_machine.remote.left_behind
         if left is not None:
             profile = profile.model_copy(update={"environment": {**(profile.environment or {}), "left behind": left}})
@@ -93,7 +96,7 @@ def measure(
         source = reference or (model if model is not None and not is_firmware(model) else None)
         known = None if source is None else load_model(source)
         with open_target(target, model, engine=engine, port=port, toolchain=toolchain) as opened:
-            profile = _measure_device(target, opened, known, runs, warmup, parity_inputs)
+            profile = _measure_device(target, opened, known, runs, warmup, [] if known is None else _samples(known, data, parity_inputs))
     return profile.model_copy(
         update={
             "accuracy": accuracy,
@@ -105,14 +108,14 @@ def measure(
 
 
 def _measure_machine(
-    target: str, opened: OpenedMachine, model: LoadedModel, runs: int | None, warmup: int | None, parity_inputs: int
+    target: str, opened: OpenedMachine, model: LoadedModel, runs: int | None, warmup: int | None, samples: Sequence[Sequence[bytes]]
 ) -> Profile:
     graph, device = model.graph, opened.device
-    sizes = [graph.tensor(i).bytes for i in graph.inputs]
+    timed = samples[0] if samples else lcg_inputs(1, [graph.tensor(i).bytes for i in graph.inputs])
     # Parity first: a wrong program is found before minutes of measuring.
-    parity = _machine_parity(opened, model, _parity_samples(sizes, parity_inputs))
+    parity = _machine_parity(opened, model, samples)
     before = opened.look()
-    measured = device.measure(lcg_inputs(1, sizes), runs=runs or RUNS_TIMED, warmup=WARMUP_TIMED if warmup is None else warmup)
+    measured = device.measure(timed, runs=runs or RUNS_TIMED, warmup=WARMUP_TIMED if warmup is None else warmup)
     conditions = _with_looks(measured.conditions or Conditions(), before, opened.look())
     return Profile(
         target=target,
@@ -173,7 +176,12 @@ def _machine_ops(opened: OpenedMachine, measured: Measurement) -> tuple[Profiled
 
 
 def _measure_device(
-    target: str, opened: OpenedTarget, model: LoadedModel | None, runs: int | None, warmup: int | None, parity_inputs: int
+    target: str,
+    opened: OpenedTarget,
+    model: LoadedModel | None,
+    runs: int | None,
+    warmup: int | None,
+    samples: Sequence[Sequence[bytes]],
 ) -> Profile:
     device, firmware, facts = opened.device, opened.firmware, opened.target
     info = device.info()
@@ -183,9 +191,9 @@ def _measure_device(
             f"the device runs {info.name} (sha256 {info.sha256[:12]}), not the file with sha256 {expected[:12]}",
             hint="flash the firmware first, or leave the file out to measure what the device runs",
         )
-    sizes = [spec.bytes for spec in info.inputs]
-    measured = device.measure(lcg_inputs(1, sizes), runs=runs or RUNS_COUNTED, warmup=WARMUP_COUNTED if warmup is None else warmup)
-    parity = None if model is None else check_parity(device.run, model, _parity_samples(sizes, parity_inputs))
+    timed = samples[0] if samples else lcg_inputs(1, [spec.bytes for spec in info.inputs])
+    measured = device.measure(timed, runs=runs or RUNS_COUNTED, warmup=WARMUP_COUNTED if warmup is None else warmup)
+    parity = None if model is None else check_parity(device.run, model, samples)
     conditions = measured.conditions
     if conditions is not None and facts is not None:
         conditions = conditions.model_copy(update={"clock_hz_expected": facts.clock.hz})
@@ -208,8 +216,13 @@ def _measure_device(
     )
 
 
-def _parity_samples(sizes: Sequence[int], count: int) -> list[list[bytes]]:
-    return [lcg_inputs(seed, sizes) for seed in range(1, count + 1)]
+def _samples(model: LoadedModel, data: str | None, count: int) -> Sequence[Sequence[bytes]]:
+    """Inputs to compare, as many as were asked for.
+
+    Raises:
+        DataError: the data is missing, or does not fit the model.
+    """
+    return load_samples(model.graph, data, count).inputs if count else ()
 
 
 def _profiled_model(info: DeviceModel, firmware: Firmware | None) -> ProfiledModel:

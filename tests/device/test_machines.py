@@ -6,12 +6,13 @@ import platform
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from sample_models import every_op
+from sample_models import every_op, tiny_classifier
 from simulated_phone.sandbox import MODEL
 
 from edgecompress.artifact import Engine
-from edgecompress.errors import DeviceError, LinkError, TargetError, UserError
+from edgecompress.errors import DataError, DeviceError, LinkError, TargetError, UserError
 from edgecompress.numerics.lcg import lcg_inputs
 from edgecompress.pipeline import measure, run
 from edgecompress.pipeline.machines import BENCHMARK_MODEL, MachineOptions, Seconds, is_machine
@@ -101,6 +102,22 @@ def test_an_emulated_phone_gives_bytes_but_no_time(make_phone, model, inputs):
     with pytest.raises(DeviceError, match="emulated"):
         measure(f"adb:{phone.serial}", model, runs=2, machine=QUICK)
     assert phone.sandbox.files() == []
+
+
+def test_real_inputs_are_compared(tmp_path):
+    """`data` takes the place of generated inputs: other outputs, still the reference's; a set that does not fit is one sentence."""
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(tiny_classifier())
+    tensor = load_model(path).graph.tensor(load_model(path).graph.inputs[0])
+    np.save(tmp_path / "real.npy", np.random.default_rng(0).normal(0, 1, (5, *tensor.shape[1:])).astype(np.float32))
+    real = measure("local", path, engine=Engine.AOT, runs=1, machine=QUICK, data=str(tmp_path / "real.npy"), parity_inputs=4).parity
+    made = measure("local", path, engine=Engine.AOT, runs=1, machine=QUICK, parity_inputs=4).parity
+    assert real is not None and made is not None
+    assert (real.inputs, real.mismatched_bytes) == (4, 0)
+    assert real.outputs_sha256 != made.outputs_sha256
+    with pytest.raises(DataError, match="shape"):
+        np.save(tmp_path / "other.npy", np.zeros((2, 3), np.float32))
+        measure("local", path, engine=Engine.AOT, runs=1, machine=QUICK, data=str(tmp_path / "other.npy"))
 
 
 def test_several_phones_are_listed(make_phone, model, adb_server):
