@@ -125,6 +125,19 @@ def test_the_manifest_has_no_package(sample):
     assert root.attrib == {}
 
 
+def test_the_readme_says_which_gradle_plugins_an_app_needs(sample):
+    """compileSdk 35 wants the plugin 8.6, compilerOptions of a module Kotlin 2.0; the versions that build it alone are no older."""
+    readme, top = sample.text("README.md"), code_of(sample.text("build.gradle.kts"))
+    for words, plugin in (
+        (r"Android Gradle Plugin ([\d.]+) or later", "com.android.library"),
+        (r"Kotlin ([\d.]+) or later", "org.jetbrains.kotlin.android"),
+    ):
+        least = re.findall(words, readme)
+        tried = re.findall(rf'id\("{re.escape(plugin)}"\) version "([\d.]+)"', top)
+        assert len(least) == len(tried) == 1
+        assert [int(part) for part in least[0].split(".")] <= [int(part) for part in tried[0].split(".")]
+
+
 def test_braces_of_gradle_files_close(sample):
     """Each Gradle file is balanced and holds no leftover of its skeleton."""
     for path in ("settings.gradle.kts", "build.gradle.kts", MODULE):
@@ -290,6 +303,29 @@ def test_the_command_needs_a_package(tmp_path):
     """Nobody else can choose it."""
     with pytest.raises(UserError, match="package"):
         build_android_command(tmp_path / "m.tflite", None, None, None, None, "litert", None)
+
+
+def test_a_label_that_is_no_text_gets_no_line(tmp_path):
+    """Half of a surrogate pair, which JSON can hold, goes into the sidecar as it was; the text file, which cannot hold it, is left out."""
+    model, labels = tmp_path / "digits.tflite", tmp_path / "labels.json"
+    model.write_bytes(tiny_classifier())
+    given = ["\ud800", "b", "c", "d"]
+    labels.write_text(json.dumps(given))
+    for layout in Layout:
+        folder = tmp_path / layout.value
+        build_module(model, package="com.acme.digits", output=folder, labels=labels, layout=layout)
+        assets = folder / "model/src/main/assets"
+        assert json.loads((assets / "digits.json").read_text())["labels"] == given
+        assert not (assets / "digits_labels.txt").exists()
+
+
+def test_empty_lines_are_counted_as_labels(tmp_path):
+    """Who left empty lines at the end of a file is told that they count."""
+    (tmp_path / "digits.tflite").write_bytes(tiny_classifier())
+    (tmp_path / "l.txt").write_bytes(b"a\n\n\n\n\n\n\n\n\n\n\n\n\n\n")
+    with pytest.raises(DataError) as caught:
+        build_module(tmp_path / "digits.tflite", package="com.acme.m", output=tmp_path / "out", labels=tmp_path / "l.txt")
+    assert "empty line" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(

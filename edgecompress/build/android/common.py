@@ -18,6 +18,10 @@ ANDROID_GRADLE_PLUGIN = "8.9.1"
 LEAST_GRADLE = "8.11.1"
 KOTLIN = "2.1.20"
 COMPILE_SDK = 35
+# What an app must have at least: the first plugin for API 35, and the first Kotlin with compilerOptions for a whole Android module
+# (developer.android.com/build/releases/about-agp, kotlinlang.org/docs/gradle-compiler-options.html).
+LEAST_ANDROID_GRADLE_PLUGIN = "8.6"
+LEAST_KOTLIN = "2.0"
 
 # API levels that a runtime may ask for, by the names that people know (developer.android.com/tools/releases/platforms).
 _RELEASES = {21: "5.0", 23: "6.0", 24: "7.0", 26: "8.0"}
@@ -45,6 +49,8 @@ def template_values(module: Module, layout: Layout, min_sdk: int) -> dict[str, A
         "android_gradle_plugin": ANDROID_GRADLE_PLUGIN,
         "least_gradle": LEAST_GRADLE,
         "kotlin": KOTLIN,
+        "least_android_gradle_plugin": LEAST_ANDROID_GRADLE_PLUGIN,
+        "least_kotlin": LEAST_KOTLIN,
     }
 
 

@@ -207,7 +207,8 @@ def _labels(given: Sequence[str] | None, outputs: Sequence[TensorSpec]) -> tuple
         shapes = ", ".join(str(list(output.shape)) for output in outputs)
         raise DataError(f"labels belong to one output of shape [1, classes]; this model gives {shapes}", hint="leave --labels out")
     if len(given) != count:
-        raise DataError(f"{len(given)} labels for {count} classes", hint="give one label per class, in the model's order")
+        hint = "give one label per class, in the model's order" + ("; an empty line is a label as well" if "" in given else "")
+        raise DataError(f"{len(given)} labels for {count} classes", hint=hint)
     longest = max(len(label) for label in given)
     if longest > LONGEST_LABEL:
         raise DataError(f"a label has {longest} characters; up to {LONGEST_LABEL} are taken", hint="shorten it")

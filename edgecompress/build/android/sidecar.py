@@ -1,7 +1,7 @@
 """The model's facts as JSON beside it, and its labels as text: for the app, and for tools that read no flatbuffers.
 
 The JSON is where labels come from, whatever they hold. `<asset>_labels.txt` has one label a line, for tools that want that; it is left out
-when a label has a line break or is empty, since no line could hold it.
+when a label has a line break, is empty, or holds half of a surrogate pair, since no line of UTF-8 could hold it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,14 @@ def render_sidecar(module: Module) -> bytes:
 
 def render_labels(module: Module) -> bytes | None:
     """`<asset>_labels.txt`; None without labels, or when a line cannot hold one of them."""
-    if module.labels is None or any(not label or _LINE_BREAKS.intersection(label) for label in module.labels):
+    if module.labels is None or not all(_fits_a_line(label) for label in module.labels):
         return None
     return "".join(f"{label}\n" for label in module.labels).encode("utf-8")
+
+
+def _fits_a_line(label: str) -> bool:
+    """Whether a line of UTF-8 holds the label; a JSON file may bring half of a surrogate pair, which is no character."""
+    return bool(label) and not _LINE_BREAKS.intersection(label) and not any("\ud800" <= c <= "\udfff" for c in label)
 
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:
