@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import zlib
@@ -13,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from sample_models import every_op
+from sample_models import every_op, tiny_classifier
 from toy_firmware import SAMPLE, toy_model, toy_output
 
 from edgecompress.artifact import Engine, GeneratedModel
@@ -337,3 +338,14 @@ def test_the_runner_compiles_without_a_warning(machine, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
+
+
+def test_the_manual_writes_a_program(tmp_path, monkeypatch):
+    """What docs/runner.md tells to type makes a program for a phone, where the next line looks for it."""
+    manual = (FIRMWARE.parent / "docs" / "runner.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", manual, re.S)
+    (tmp_path / "model.tflite").write_bytes(tiny_classifier())
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "docs/runner.md", "exec"), {})
+    assert (tmp_path / "out" / "runner").read_bytes()[:4] == b"\x7fELF"
+    assert "adb push out/runner " in manual
