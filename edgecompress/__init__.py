@@ -2,7 +2,7 @@
 
 The verbs of the command line are functions here, with the same names and the same words:
 
-    demo  compress  sensitivity  inspect  verify  generate  build  run  measure  compare  targets  doctor
+    demo  compress  sensitivity  inspect  verify  generate  build  flash  run  measure  compare  targets  doctor
 
 `build_android` and `build_ios` are the commands `build android` and `build ios`.
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from edgecompress.pipeline.compress import compress
     from edgecompress.pipeline.demo import demo
     from edgecompress.pipeline.firmware import build, generate, run
+    from edgecompress.pipeline.flash import flash
     from edgecompress.pipeline.inspect import inspect
     from edgecompress.pipeline.machines import MachineOptions
     from edgecompress.pipeline.measure import measure
@@ -82,6 +83,7 @@ __all__ = [
     "compress",
     "demo",
     "doctor",
+    "flash",
     "generate",
     "inspect",
     "load_target",
@@ -98,6 +100,7 @@ _HOMES = {
     "artifact": ("Engine", "Firmware"),
     "doctor": ("doctor",),
     "pipeline": ("build", "compress", "demo", "generate", "inspect", "measure", "run"),
+    "pipeline.flash": ("flash",),
     "pipeline.android": ("build_android",),
     "pipeline.machines": ("MachineOptions",),
     "pipeline.sensitivity": ("sensitivity",),

@@ -18,8 +18,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecompress.tools import cache_dir
+
+if TYPE_CHECKING:
+    from edgecompress.device.ports import Port
 
 _PROGRAM_TIMEOUT_S = 10.0
 
@@ -70,6 +74,8 @@ _PACKAGES = (
 _PROGRAMS = (
     _Program("qemu-system-arm", "QEMU machines (qemu-mps2-an386, qemu-mps2-an500, qemu-mps3-an547)", "apt install qemu-system-arm"),
     _Program("arm-none-eabi-gcc", "the other compiler (build --toolchain gcc)", "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi"),
+    _Program("openocd", "debug probes (flash --method openocd)", "apt install openocd"),
+    _Program("dfu-util", "boot loaders that speak DFU (flash --method dfu)", "apt install dfu-util"),
     _Program("adb", "phones (adb:SERIAL)", "apt install adb, or set EDGECOMPRESS_ADB to its path"),
     _Program("ssh", "Linux boards (ssh:USER@HOST)", "apt install openssh-client"),
 )
@@ -95,6 +101,7 @@ def _findings() -> Iterator[Finding]:
     for program in _PROGRAMS:
         yield _program(program)
     yield _cache_folder()
+    yield from _probes()
     yield from _serial_ports()
 
 
@@ -183,17 +190,50 @@ def _cache_folder() -> Finding:
 
 
 def _serial_ports() -> Iterator[Finding]:
+    """The ports, each with the shipped targets whose board it can be."""
     purpose = "a board (--port)"
     if importlib.util.find_spec("serial") is None:
         return
-    from serial.tools import list_ports
+    from edgecompress.device.ports import list_ports
 
-    ports = sorted(list_ports.comports(), key=lambda port: str(port.device))
+    ports = list_ports()
     for port in ports:
-        words = f"{port.device} ({port.description})"
-        if os.access(port.device, os.R_OK | os.W_OK) or os.name == "nt":
+        names = _names_of(port)
+        words = f"{port}: can be {', '.join(names)}" if names else str(port)
+        if os.access(port.url, os.R_OK | os.W_OK) or os.name == "nt":
             yield Finding("serial port", State.OK, words, purpose)
         else:
             yield Finding("serial port", State.WRONG, words, purpose, "no permission: sudo usermod -aG dialout $USER, then log in again")
     if not ports:
         yield Finding("serial port", State.MISSING, "", purpose, "connect a board; emulated cores and QEMU need none")
+
+
+def _names_of(port: Port) -> list[str]:
+    from edgecompress.device.ports import matching_names
+    from edgecompress.errors import TargetError
+    from edgecompress.target import all_targets
+
+    try:
+        return matching_names(port, all_targets())
+    except TargetError:
+        # A damaged target file is no reason to hide the ports.
+        return []
+
+
+def _probes() -> Iterator[Finding]:
+    """pyocd, which is optional, and the debug probes that it sees."""
+    from edgecompress.device.flash.probe import INSTALL, is_installed, list_probes
+    from edgecompress.errors import EdgeCompressError
+
+    if not is_installed():
+        yield Finding("pyocd", State.MISSING, "", "debug probes (flash)", f"{INSTALL}; Picos are flashed without it")
+        return
+    try:
+        probes = list_probes()
+    except EdgeCompressError as e:
+        yield Finding("debug probe", State.WRONG, e.message, "flash", e.hint)
+        return
+    for probe in probes:
+        yield Finding("debug probe", State.OK, str(probe), "flash (--probe)")
+    if not probes:
+        yield Finding("debug probe", State.MISSING, "", "flash", "connect a board by the USB plug of its debug chip; Picos need none")

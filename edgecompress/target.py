@@ -115,6 +115,58 @@ class Uf2File(_Facts):
     family: Annotated[int, Field(ge=0, lt=2**32)]
 
 
+class FlashMethod(Enum):
+    """What writes firmware to a board: pyocd through a debug probe, a copy to the boot loader's USB drive, OpenOCD, or dfu-util."""
+
+    PYOCD = "pyocd"
+    UF2 = "uf2"
+    OPENOCD = "openocd"
+    DFU = "dfu"
+
+
+UsbId = Annotated[str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}$")]
+"""Vendor and product, in hex."""
+
+
+class FlashWays(_Facts):
+    """How firmware gets onto a board. `method` is the usual way; the facts of other ways may stand beside its own.
+
+    Attributes:
+        target: pyocd: what it calls the part.
+        pack: pyocd: what `pyocd pack install` takes, where the part is not built in.
+        drive: uf2: the Board-ID in the INFO_UF2.TXT of the boot loader's drive.
+        config: openocd: the board's file below its scripts folder.
+        usb: dfu: the boot loader's USB id.
+    """
+
+    method: FlashMethod
+    target: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] | None = None
+    pack: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] | None = None
+    drive: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] | None = None
+    config: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+\.cfg$")] | None = None
+    usb: UsbId | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> FlashWays:
+        if self.fact(self.method) is None:
+            raise ValueError(f"method {self.method.value!r} needs {FACT_OF_METHOD[self.method]}")
+        return self
+
+    def fact(self, method: FlashMethod) -> str | None:
+        """What `method` has to know of the board, or None: then the board is not flashed that way."""
+        facts = {FlashMethod.PYOCD: self.target, FlashMethod.UF2: self.drive, FlashMethod.OPENOCD: self.config, FlashMethod.DFU: self.usb}
+        return facts[method]
+
+
+FACT_OF_METHOD = {FlashMethod.PYOCD: "target", FlashMethod.UF2: "drive", FlashMethod.OPENOCD: "config", FlashMethod.DFU: "usb"}
+
+
+class Usb(_Facts):
+    """The USB ids under which a board's serial port can appear."""
+
+    serial: Annotated[tuple[UsbId, ...], Field(min_length=1)]
+
+
 Setting = Annotated[int, Field(ge=0, lt=2**32)] | Annotated[str, Field(pattern=r"^[A-Z]$")]
 """What a board's C asks of a target: a number, or the letter of a GPIO port."""
 
@@ -127,6 +179,8 @@ class Target(_Facts):
         real_part: False for an emulated core that no vendor sells.
         settings: what the board's C wants to know (clock dividers, pins): `pll_n = 180` becomes the macro EC_BOARD_PLL_N.
         image: a second file of the firmware that a build leaves beside firmware.elf, for boards that are flashed by copying it.
+        flash: how firmware gets onto it; None where that is not known.
+        usb: by what its serial port is recognized.
         stack_bytes: reserved at the lowest addresses of the RAM region, so that an overflow faults instead of eating data.
         sources: where each fact comes from: a document with revision and table, or a measurement.
     """
@@ -145,6 +199,8 @@ class Target(_Facts):
     link: Annotated[EmulatorLink | QemuLink | SerialLink, Field(discriminator="kind")]
     settings: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Setting] = {}
     image: Uf2File | None = None
+    flash: FlashWays | None = None
+    usb: Usb | None = None
     sources: dict[str, str]
 
     @model_validator(mode="after")
@@ -162,8 +218,10 @@ class Target(_Facts):
             if value not in possible:
                 choices = " or ".join(sorted(repr(choice.value) for choice in possible))
                 raise ValueError(f"{self.core.value} with {word} = {value.value!r} does not exist; expected {choices}")
-        optional = {"settings": bool(self.settings), "image": self.image is not None}
+        optional = {"settings": bool(self.settings), "image": self.image, "flash": self.flash, "usb": self.usb}
         wanted = {"core", "fpu", "simd", "memory", "clock", "link"} | {word for word, given in optional.items() if given}
+        if self.flash is not None and self.flash.drive is not None and self.image is None:
+            raise ValueError("flash by a drive needs [image] with format = 'uf2'")
         missing = wanted - self.sources.keys()
         if missing:
             raise ValueError(f"sources lacks an entry for {', '.join(sorted(missing))}")

@@ -17,6 +17,7 @@ COMMANDS = (
     "verify",
     "generate",
     "build",
+    "flash",
     "run",
     "measure",
     "compare",

@@ -198,13 +198,15 @@ def _firmware(target: Target | None, path: Path, *, engine: Engine | None, toolc
 def _connect(target: Target | None, firmware: Firmware | None, port: str | None) -> Device:
     """The way to the device that its facts name."""
     from edgecompress.device import open_emulator, open_qemu, open_serial
+    from edgecompress.device.ports import find_port
 
     link = None if target is None else target.link
     if port is not None:
         return open_serial(port, baud=link.baud if isinstance(link, SerialLink) else DEFAULT_BAUD)
-    name = SERIAL if target is None else target.name
-    if target is None or isinstance(link, SerialLink):
-        raise DeviceError(f"{name} is reached over a serial port, and none was named", hint="add --port, for example --port /dev/ttyACM0")
+    if target is None:
+        raise DeviceError(f"{SERIAL} is reached over a serial port, and none was named", hint="add --port, for example --port /dev/ttyACM0")
+    if isinstance(link, SerialLink):
+        return open_serial(find_port(target).url, baud=link.baud)
     if firmware is None:
-        raise ModelError(f"{name} holds no model of its own", hint="give a .tflite or a firmware.elf after the target")
+        raise ModelError(f"{target.name} holds no model of its own", hint="give a .tflite or a firmware.elf after the target")
     return open_emulator(firmware, target) if isinstance(link, EmulatorLink) else open_qemu(firmware, target)
