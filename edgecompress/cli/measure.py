@@ -47,6 +47,13 @@ if TYPE_CHECKING:
     help="Real inputs for that: FILE.py:FUNCTION, a .npy file, or a calibration set. [default: generated inputs]",
 )
 @port_option
+@click.option(
+    "--protocol",
+    type=click.Choice(["edgecompress", "mlperf-tiny"]),
+    default="edgecompress",
+    show_default=True,
+    help="With serial: what the firmware on --port speaks. mlperf-tiny: any firmware of that benchmark; its times only.",
+)
 @toolchain_option
 @machine_options
 def command(
@@ -59,6 +66,7 @@ def command(
     parity_inputs: int,
     data: str | None,
     port: str | None,
+    protocol: str,
     toolchain: str,
     threads: int,
     kernels: str | None,
@@ -97,6 +105,7 @@ def command(
             data=data,
             commands=(_command_line(),),
             machine=machine,
+            protocol=protocol,
             progress=progress,
         )
     if output == "-":

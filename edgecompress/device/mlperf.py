@@ -94,8 +94,13 @@ class MlperfDevice:
             DeviceError: the device refuses this many bytes.
             LinkError: it does not confirm the last one.
         """
-        self._command(f"db load {len(data)}")
-        lines: list[str] = []
+        command = f"db load {len(data)}"
+        lines = self._command(command)
+        if f"m-[Expecting {len(data)} bytes]" not in lines:  # the reference firmware complains of too many without `e-`
+            raise DeviceError(
+                f"{self._link.url}: sent {command!r}; the device answered: {wire.shown(' | '.join(lines[-3:])) or 'nothing'}",
+                hint="is it the data of this device's model?",
+            )
         for at in range(0, len(data), BYTES_PER_COMMAND):
             lines = self._command(f"db {data[at : at + BYTES_PER_COMMAND].hex()}")
         if "m-load-done" not in lines:

@@ -12,10 +12,11 @@ from edgecompress import __version__
 from edgecompress.artifact import Engine, Firmware, ModelInfo
 from edgecompress.conditions import Conditions, judge
 from edgecompress.device import DeviceModel
-from edgecompress.errors import MismatchError, ModelError
+from edgecompress.errors import MismatchError, ModelError, TargetError
 from edgecompress.numerics.lcg import lcg_inputs
 from edgecompress.pipeline.firmware import OpenedTarget, open_target, require_model
 from edgecompress.pipeline.machines import MachineOptions, OpenedMachine, is_machine, open_machine
+from edgecompress.pipeline.mlperf import MLPERF_TINY, measure_mlperf
 from edgecompress.pipeline.reference import BUILTIN_TOLERANCE, LITERT_TOLERANCE, check_parity
 from edgecompress.pipeline.samples import load_samples
 from edgecompress.pipeline.sources import LoadedModel, is_firmware, load_model
@@ -59,6 +60,7 @@ def measure(
     accuracy: Accuracy | None = None,
     tags: Sequence[str] = (),
     machine: MachineOptions | None = None,
+    protocol: str = "edgecompress",
     progress: Progress = silent,
 ) -> Profile:
     """Measure one model on one device.
@@ -72,6 +74,7 @@ def measure(
         data: real inputs for that, as `verify` takes them; the first is timed as well. Generated ones (seeds 1, 2, ...) when None.
         reference: the .tflite behind a firmware.elf, so that its outputs can be compared as well.
         machine: threads, kernels and core on a target with an operating system (`local`, `adb:`, `ssh:`).
+        protocol: "mlperf-tiny" for `serial:` when any firmware of that benchmark is on `port`: its times only.
         commands: how this measurement was asked for, kept in the profile.
 
     Raises:
@@ -82,7 +85,9 @@ def measure(
         >>> edgecompress.measure("cortex-m4", Path("digits.tflite")).latency.unit
         'instructions'
     """
-    if is_machine(target):
+    if protocol == MLPERF_TINY:
+        profile = _measure_mlperf(target, port, model, runs, warmup)
+    elif is_machine(target):
         loaded = load_model(require_model(model, target))
         options = machine or MachineOptions()
         seconds = options.seconds(runs, warmup)
@@ -105,6 +110,14 @@ def measure(
             "tags": tuple(tags) or None,
         }
     )
+
+
+def _measure_mlperf(target: str, port: str | None, model: Path | None, runs: int | None, warmup: int | None) -> Profile:
+    if target != "serial:" or port is None:
+        raise TargetError(f"{MLPERF_TINY} is spoken by a board on a port, not by {target}", hint="write serial: --port /dev/ttyACM0")
+    graph = None if model is None else load_model(model).graph
+    size = None if graph is None else sum(graph.tensor(i).bytes for i in graph.inputs)
+    return measure_mlperf(port, target=target, input_bytes=size, runs=runs, warmup=warmup)
 
 
 def _measure_machine(

@@ -1,0 +1,87 @@
+"""A device of MLPerf Tiny's protocol that is not ours, as small as the protocol allows, with the reference firmware's quirks.
+
+Too large a sample is complained of without `e-`, and hex chunks are answered by nothing but `m-ready`. Its clock is this computer's.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+BIGGEST = 4096
+
+
+class SyntheticMlperfDevice:
+    """A context manager; `url` is where pyserial finds it. `lie` is added to the microseconds of each inference's end."""
+
+    def __init__(self, *, model: str = "kws01", lie: int = 0) -> None:
+        self.model = model
+        self.lie = lie
+        self.loaded = bytearray()
+        self._expected = 0
+
+    def __enter__(self) -> Self:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                with connection, suppress(OSError):
+                    self._talk(connection)
+
+    def _talk(self, connection: socket.socket) -> None:
+        buffer = b""
+        while data := connection.recv(4096):
+            *commands, buffer = (buffer + data).split(b"%")
+            for command in commands:
+                lines = self._answer(command.decode("latin-1").split())
+                connection.sendall("".join(f"{line}\r\n" for line in [*lines, "m-ready"]).encode())
+
+    def _answer(self, words: list[str]) -> list[str]:
+        match words:
+            case []:
+                return []
+            case ["name"]:
+                return ["m-name-dut-[elsewhere]"]
+            case ["profile"]:
+                return ["m-profile-[firmware 3.1]", f"m-model-[{self.model}]"]
+            case ["timestamp"]:
+                return [f"m-lap-us-{now_us()}"]
+            case ["db", "load", count]:
+                return self._expect(int(count))
+            case ["db", digits]:
+                self.loaded += bytes.fromhex(digits)
+                return ["m-load-done"] if len(self.loaded) == self._expected else []
+            case ["infer", runs, warmup]:
+                return self._infer(int(runs), int(warmup))
+        return [f"e-[Unknown command: {' '.join(words)}]"]
+
+    def _expect(self, count: int) -> list[str]:
+        if count > BIGGEST:
+            return [f"Supplied buffer size {count} exceeds maximum of {BIGGEST}"]
+        self._expected = count
+        self.loaded.clear()
+        return [f"m-[Expecting {count} bytes]"]
+
+    def _infer(self, runs: int, warmup: int) -> list[str]:
+        began = now_us()
+        time.sleep(0.001 * runs)
+        ended = now_us() + self.lie
+        laps = [f"m-infer-start-{runs}", f"m-lap-us-{began}", f"m-lap-us-{ended}", "m-infer-done"]
+        return [f"m-warmup-start-{warmup}", "m-warmup-done", *laps, "m-results-[0.125,-0.000,0.875]"]
+
+
+def now_us() -> int:
+    """Microseconds of this computer's clock."""
+    return time.monotonic_ns() // 1000
