@@ -15,11 +15,18 @@ from edgecompress.cli.options import engine_option, keep_input_option, model_arg
 @click.option("-o", "--output", metavar="DIR", required=True, type=click.Path(path_type=Path), help="The folder for the sources.")
 @name_option
 @keep_input_option
-def command(model: Path, engine: str, output: Path, name: str | None, keep_input: bool) -> None:
+@click.option(
+    "--layout",
+    type=click.Choice(["plain", "cmake", "arduino", "platformio", "zephyr", "esp-idf"]),
+    help="A project of this ecosystem, with a main that runs a golden vector. [default: the sources alone]",
+)
+def command(model: Path, engine: str, output: Path, name: str | None, keep_input: bool, layout: str | None) -> None:
     """Write a model as C sources, and print the path of each."""
     from edgecompress.artifact import Engine
+    from edgecompress.build.layouts import ProjectLayout
     from edgecompress.cli.text import printable
     from edgecompress.pipeline import generate
 
-    for path in generate(model, engine=Engine(engine), output=output, name=name, keep_input=keep_input):
+    kind = None if layout is None else ProjectLayout(layout)
+    for path in generate(model, engine=Engine(engine), output=output, name=name, keep_input=keep_input, layout=kind):
         click.echo(printable(str(path)))

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgecompress.artifact import Engine, Firmware
+from edgecompress.artifact import Engine, Firmware, GeneratedModel
 from edgecompress.device import Device
 from edgecompress.errors import DeviceError, ModelError
 from edgecompress.files import staging, write_text
@@ -16,38 +17,67 @@ from edgecompress.pipeline.machines import MachineOptions, is_machine, open_mach
 from edgecompress.pipeline.sources import LoadedModel, generate_sources, is_firmware, load_model
 from edgecompress.target import EmulatorLink, SerialLink, Target, load_target
 
+if TYPE_CHECKING:
+    from edgecompress.build.layouts import ProjectLayout
+
 SERIAL = "serial:"
 # The MLPerf Tiny runner's rate, for a device whose facts are unknown.
 DEFAULT_BAUD = 115200
 
 
-def generate(model: Path, *, engine: Engine = Engine.AOT, output: Path, name: str | None = None, keep_input: bool = False) -> list[Path]:
+def generate(
+    model: Path,
+    *,
+    engine: Engine = Engine.AOT,
+    output: Path,
+    name: str | None = None,
+    keep_input: bool = False,
+    layout: ProjectLayout | None = None,
+) -> list[Path]:
     """Write the model as C sources into the folder `output`.
 
     For the aot engine the kernels that the model calls come along, so that the folder compiles by itself:
     `cc -std=c11 -I. -Iedgecompress/include -c *.c edgecompress/kernels/*.c`.
 
+    Args:
+        layout: a project of this ecosystem, with a main that runs a golden vector; None for the sources alone.
+
     Returns:
         The files that were written.
 
     Raises:
-        ModelError: the file is not a .tflite, or the engine lacks one of its ops.
+        ModelError: the file is not a .tflite, or the engine lacks one of its ops; with a layout, the reference cannot run it.
         OutputError: the folder cannot be written.
 
     Example:
         >>> edgecompress.generate(Path("digits.tflite"), output=Path("src"))[0]
         PosixPath('src/digits.h')
     """
-    sources = generate_sources(load_model(model, name=name), engine, name=name, keep_input=keep_input)
-    files = dict(sources.files)
-    if engine is Engine.AOT:
-        from edgecompress.build.kernel_files import kernel_files
-
-        files |= kernel_files(sources.kernels)
+    loaded = load_model(model, name=name)
+    sources = generate_sources(loaded, engine, name=name, keep_input=keep_input)
+    files = _source_files(sources) if layout is None else _project_files(loaded, sources, layout)
     with staging(output) as folder:
         for file, text in files.items():
             write_text(folder / file, text)
     return [output / file for file in files]
+
+
+def _source_files(sources: GeneratedModel) -> dict[str, str]:
+    """The generated sources and the kernels that they call."""
+    files = dict(sources.files)
+    if sources.info.engine is Engine.AOT:
+        from edgecompress.build.kernel_files import kernel_files
+
+        files |= kernel_files(sources.kernels)
+    return files
+
+
+def _project_files(model: LoadedModel, sources: GeneratedModel, layout: ProjectLayout) -> dict[str, str]:
+    """A project around the sources, with one inference of the reference."""
+    from edgecompress.build.layouts import layout_files
+    from edgecompress.pipeline.golden import golden_vectors
+
+    return layout_files(sources, golden_vectors(model, tolerance=0, count=1), layout)
 
 
 def build(
