@@ -124,6 +124,7 @@ def test_control_characters_from_files_stay_harmless(failing_inspect, capsys):
         (["measure", "adb:", "no-such-file"], "no-such-file"),
         (["measure", "adb:SERIAL"], "adb:SERIAL"),
         (["measure", "android", "m"], "what build makes"),
+        (["measure", "local", "m", "--port", "/dev/ttyACM0"], "--port has no effect on local"),
         (["measure", "ssh:", "m"], "names no machine"),
         (["measure", "cortex-m4", "m", "--threads", "2"], "--threads is for computers"),
         (["measure", "cortex-m4", "m", "--core", "slow"], "--core is for computers"),

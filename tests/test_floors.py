@@ -48,7 +48,19 @@ NEIGHBOURS_ALLOWED = {
 }
 """Rooms of floors 2 and 3 that may use a neighbour; the rooms of floors 0 and 1 are nouns and may use each other."""
 
-HEAVY = {"tensorflow", "keras", "ai_edge_litert", "tflite_micro", "unicorn", "serial", "sklearn", "elftools", "ziglang", "matplotlib"}
+HEAVY = {
+    "tensorflow",
+    "keras",
+    "ai_edge_litert",
+    "tflite_micro",
+    "unicorn",
+    "serial",
+    "sklearn",
+    "elftools",
+    "ziglang",
+    "matplotlib",
+    "pyocd",
+}
 KERAS_ROOMS = {"keras_graph", "compress", "convert", "demo"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -52,6 +52,18 @@ def machine_options(function: _Function) -> _Function:
     return function
 
 
+def refuse_port(target: str, port: str | None) -> None:
+    """A port is of boards that have no operating system.
+
+    Raises:
+        UserError: one was given for a machine.
+    """
+    from edgecompress.pipeline.machines import is_machine
+
+    if port is not None and is_machine(target):
+        raise UserError(f"--port has no effect on {target}, which is no board on a port", hint="leave it out")
+
+
 def read_machine(target: str, **given: Any) -> MachineOptions | None:  # noqa: ANN401 (click's parameters, named as MachineOptions' fields)
     """The options as one value; None for a target that has no operating system.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecompress.cli.machine_options import machine_options, read_machine
+from edgecompress.cli.machine_options import machine_options, read_machine, refuse_port
 from edgecompress.cli.options import (
     any_engine_option,
     device_argument,
@@ -87,6 +87,7 @@ def command(
     from edgecompress.profile import profile_text, write_profile
 
     require_port(target, port)
+    refuse_port(target, port)
     machine = read_machine(
         target, threads=threads, kernels=kernels, core=core, benchmark_model=benchmark_model, min_seconds=min_seconds, python=python
     )
