@@ -64,7 +64,7 @@ def test_the_example_runs(verb, folder, monkeypatch):
 
 
 def test_every_verb_has_an_example():
-    """A new verb of the package is a function with a docstring that shows it; the demo's own test runs the demo, and flash needs a board."""
+    """A new verb is a function with a docstring that shows it; the demo's own test runs the demo, and flash needs a board."""
     verbs = {name for name in edgecompress.__all__ if callable(getattr(edgecompress, name)) and name.islower()}
     shown = {name for name in verbs if ">>>" in (getattr(edgecompress, name).__doc__ or "")}
     assert shown == {*VERBS, "demo", "flash"}
