@@ -110,7 +110,7 @@ def test_a_probe_writes_verifies_resets_and_the_board_answers(nucleo, pyocd):
         ({"flash": (0x10000000, 1 << 20)}, None, "pyocd knows no flash of stm32f411retx"),
         ({"damage": lambda data: data[:-1] + bytes([data[-1] ^ 1])}, None, "holds other bytes than were written, from 0x08"),
     ],
-    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
 )
 def test_what_a_probe_can_meet_is_one_sentence(nucleo, monkeypatch, world, probe, words):
     """Each failure says what came and what to do next, on one line, and the session is closed."""
