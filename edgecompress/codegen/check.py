@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from edgecompress.codegen.plan import ARENA_ALIGNMENT, BUFFER_ALIGNMENT, resolve_aliases
+from edgecompress.codegen.placement import BUFFER_ALIGNMENT
+from edgecompress.codegen.plan import ARENA_ALIGNMENT, resolve_aliases
 from edgecompress.codegen.program import Alias, ArenaPlan, PointerArray, ScratchArg, Step, TensorArg
 from edgecompress.graph import Graph
 
@@ -22,7 +23,7 @@ def check_program(steps: Sequence[Step], aliases: Sequence[Alias], plan: ArenaPl
 
     Raises:
         UnsoundPlanError: a buffer outside the arena or not aligned, a tensor read after it was overwritten, two buffers of one step that
-            overlap without being declared in place, or arguments that do not match what the step says it reads and writes.
+            overlap more than the step allows, or arguments that do not match what the step says it reads and writes.
     """
     _Playback(steps, aliases, plan, graph).run(keep_input)
 
@@ -71,8 +72,12 @@ class _Playback:
         for i in step.reads:
             if self._constant(i) or not _overlap(mine, self._range(i)):
                 continue
-            if (i, output) not in step.in_place or self._range(i).start != mine.start:
-                raise UnsoundPlanError(f"step {n}: t{output} overlaps its input t{i}, which is not declared in place")
+            leads = [o.lead for o in step.overlaps if (o.source, o.output) == (i, output)]
+            if not leads:
+                raise UnsoundPlanError(f"step {n}: t{output} overlaps its input t{i}, which the step does not allow")
+            ahead = self._range(i).start - mine.start
+            if ahead < max(leads):
+                raise UnsoundPlanError(f"step {n}: t{i} lies {ahead} bytes ahead of t{output}, expected {max(leads)} or more")
         if any(_overlap(mine, self._range(i)) for i in written):
             raise UnsoundPlanError(f"step {n}: two outputs overlap")
 
@@ -130,6 +135,9 @@ def _check_arguments(step: Step, graph: Graph) -> None:
             f"{step.function} of op {step.ops[0]}: arguments and declared tensors differ: "
             f"not written {missing}, read undeclared {sorted(undeclared)}, declared but unused {sorted(unused)}"
         )
+    for overlap in step.overlaps:
+        if overlap.source not in step.reads or overlap.output not in step.writes:
+            raise UnsoundPlanError(f"{step.function} of op {step.ops[0]}: {overlap} is not of an input and an output of the step")
     if any(isinstance(a, ScratchArg) for a in step.arguments) != (step.scratch_bytes > 0):
         raise UnsoundPlanError(f"{step.function} of op {step.ops[0]}: scratch argument and scratch size do not match")
     if step.kernel.rsplit("/", 1)[-1] != f"{step.function}.c":

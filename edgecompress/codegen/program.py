@@ -100,6 +100,24 @@ Argument = TensorArg | ConstantArg | ScratchArg | ParamsArg | LiteralArg | Point
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """Leave to let the output of a step overlap one of its inputs.
+
+    The kernel reads `source` from its start to its end and writes `output` from its start to its end, and no byte of `source` is
+    overwritten before its last reading as long as `offset(source) - offset(output) >= lead`. The two may have different sizes.
+
+    Attributes:
+        source, output: tensors that the step reads and writes.
+        lead: bytes, any integer. 0 is a kernel that reads each element before it writes that position; a pointwise convolution from 8 to
+            16 channels needs 8 bytes a pixel and a block; a kernel that keeps a ring of rows in scratch may have one below 0.
+    """
+
+    source: int
+    output: int
+    lead: int = 0
+
+
+@dataclass(frozen=True)
 class Step:
     """One kernel call.
 
@@ -110,9 +128,8 @@ class Step:
         arguments: in the order of the C signature.
         reads, writes: activation tensors by index.
         scratch_bytes: scratch of the call, 0 for none; planned at 4-byte alignment.
-        in_place: (input tensor, output tensor) pairs that may share one buffer from its first byte, because the kernel reads each
-            element of the input for the last time before it writes the same position. The plan makes use of a pair when both have the same
-            bytes and nothing reads the input later.
+        overlaps: inputs that an output may overlap, and how far. The plan makes use of them where nothing needs the input later; what is
+            not declared stays apart.
     """
 
     ops: tuple[int, ...]
@@ -122,7 +139,7 @@ class Step:
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     scratch_bytes: int = 0
-    in_place: tuple[tuple[int, int], ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
 
 
 @dataclass(frozen=True)

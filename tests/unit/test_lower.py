@@ -10,7 +10,7 @@ import pytest
 
 from edgecompress.codegen.lower import lower
 from edgecompress.codegen.lower.loops import Loop, broadcast_strides, fill_loops, merge_loops, split_block
-from edgecompress.codegen.program import Alias, ConstantArg, ParamsArg, Step
+from edgecompress.codegen.program import Alias, ConstantArg, Overlap, ParamsArg, Step
 from edgecompress.errors import UnsupportedOpError
 from edgecompress.graph import (
     Activation,
@@ -68,14 +68,14 @@ def test_add_puts_the_larger_scale_first() -> None:
     fields = params(step, "ec_add_params")
     assert (fields["a_weight"], fields["a_offset"], fields["b_sign"]) == (-(1 << 20), 5 << 20, 2)
     assert step.function == "ec_add_s8"
-    assert step.in_place == ((1, 2), (0, 2))
+    assert step.overlaps == (Overlap(1, 2), Overlap(0, 2))
 
 
 def test_only_full_inputs_are_overwritten() -> None:
     """An input that broadcasts is read again: its buffer cannot be the output's."""
     step = only_step(one_op("MUL", [tensor(0, (2, 3)), tensor(1, (3,))], [tensor(2, (2, 3))], NONE))
     assert step.function == "ec_mul_broadcast_s8"
-    assert step.in_place == ((0, 2),)
+    assert step.overlaps == (Overlap(0, 2),)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from edgecompress.codegen.check import UnsoundPlanError, check_program
 from edgecompress.codegen.plan import plan_arena
-from edgecompress.codegen.program import Alias, ArenaPlan, ScratchArg, Step, TensorArg
+from edgecompress.codegen.program import Alias, ArenaPlan, Overlap, ScratchArg, Step, TensorArg
 from edgecompress.errors import ModelError
 from edgecompress.graph import DType, Graph, Op, Tensor
 
@@ -22,10 +22,11 @@ def graph_of(sizes: list[int], inputs: list[int], outputs: list[int], constants:
     return Graph("toy", "00" * 32, 0, tensors, (Op(0, "ADD", 1, (), ()),), tuple(inputs), tuple(outputs))
 
 
-def step(reads: list[int], writes: list[int], scratch: int = 0, in_place: tuple[tuple[int, int], ...] = ()) -> Step:
-    """A call that reads and writes these tensors."""
+def step(reads: list[int], writes: list[int], scratch: int = 0, overlaps: tuple[tuple[int, int, int], ...] = ()) -> Step:
+    """A call that reads and writes these tensors; overlaps as (source, output, lead)."""
     arguments = (*(TensorArg(i) for i in (*reads, *writes)), *((ScratchArg(),) if scratch else ()))
-    return Step((0,), "ec_toy", "kernels/portable/ec_toy.c", arguments, tuple(reads), tuple(writes), scratch, in_place)
+    allowed = tuple(Overlap(*o) for o in overlaps)
+    return Step((0,), "ec_toy", "kernels/portable/ec_toy.c", arguments, tuple(reads), tuple(writes), scratch, allowed)
 
 
 def planned(steps: list[Step], graph: Graph, aliases: list[Alias] | None = None, keep_input: bool = False) -> ArenaPlan:
@@ -50,35 +51,74 @@ def test_a_skip_connection_stays_alive() -> None:
 
 
 def test_an_output_may_lie_on_its_dying_input() -> None:
-    """In-place pairs share one buffer when the input is not needed later."""
-    graph = graph_of([64, 64, 64], [0], [2])
-    steps = [step([0], [1], in_place=((0, 1),)), step([1], [2], in_place=((1, 2),))]
+    """A pair with lead 0 takes the bytes of the larger one when the input is not needed later."""
+    graph = graph_of([64, 64, 32], [0], [2])
+    steps = [step([0], [1], overlaps=((0, 1, 0),)), step([1], [2], overlaps=((1, 2, 0),))]
     assert planned(steps, graph).arena_bytes == 64
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "lead", "expected"),
+    [
+        (64, 128, 64, 128),
+        (64, 128, 80, 144),
+        (64, 128, 78, 144),
+        (128, 64, 16, 144),
+        (128, 64, -32, 128),
+        (64, 64, 64, 128),
+        (64, 64, 999, 128),
+    ],
+    ids=["grows", "a block ahead", "rounded up", "shrinks", "below zero", "all of it", "more than all"],
+)
+def test_a_pair_takes_its_joint_extent(source: int, output: int, lead: int, expected: int) -> None:
+    """Input and output take what lead and sizes leave, and never more than both apart."""
+    plan = planned([step([0], [1], overlaps=((0, 1, lead),))], graph_of([source, output], [0], [1]))
+    assert plan.arena_bytes == expected
+
+
+def test_a_chain_of_overlaps_takes_its_widest_pair() -> None:
+    """Each pair of a chain keeps its own distance, up and down again."""
+    graph = graph_of([64, 128, 256, 32], [0], [3])
+    steps = [step([0], [1], overlaps=((0, 1, 80),)), step([1], [2], overlaps=((1, 2, 144),)), step([2], [3], overlaps=((2, 3, 0),))]
+    assert planned(steps, graph).arena_bytes == 144 + 128
+
+
+def test_two_inputs_overlap_the_output_each_by_its_own_lead() -> None:
+    """Inputs stay apart from each other; the output may lie below both."""
+    graph = graph_of([32, 32, 64], [0, 1], [2])
+    assert planned([step([0, 1], [2], overlaps=((0, 2, 0), (1, 2, 32)))], graph).arena_bytes == 64
+    assert planned([step([0, 1], [2], overlaps=((0, 2, 16), (1, 2, 16)))], graph).arena_bytes == 80
+    assert planned([step([0, 1], [2], overlaps=((0, 2, 0),))], graph).arena_bytes == 96
 
 
 @pytest.mark.parametrize(
     ("steps", "keep_input"),
     [
-        ([step([0], [1], in_place=((0, 1),)), step([0, 1], [2])], False),
-        ([step([0], [1], in_place=((0, 1),)), step([1], [2])], True),
-        ([step([0, 1], [2], in_place=((0, 2),))], False),
+        ([step([0], [1], overlaps=((0, 1, 0),)), step([0, 1], [2])], False),
+        ([step([0], [1], overlaps=((0, 1, 0),)), step([1], [2])], True),
+        ([step([0], [1], overlaps=((0, 1, -64),)), step([0, 1], [2])], False),
     ],
-    ids=["read later", "input kept", "another size"],
+    ids=["read later", "input kept", "far below zero, read later"],
 )
-def test_in_place_is_left_alone_where_it_would_hurt(steps: list[Step], keep_input: bool) -> None:
-    """A pair is not used when the input is read later, must survive, or has another size."""
-    sizes = [64, 64, 64] if len(steps) == 2 else [32, 64, 64]
-    graph = graph_of(sizes, [0] if len(steps) == 2 else [0, 1], [2])
-    plan = planned(steps, graph, keep_input=keep_input)
-    source, output = steps[0].in_place[0]
-    assert plan.offsets[source] != plan.offsets[output]
+def test_overlaps_are_left_alone_where_they_would_hurt(steps: list[Step], keep_input: bool) -> None:
+    """A pair is not used when the input is read later or must survive."""
+    plan = planned(steps, graph_of([64, 64, 64], [0], [2]), keep_input=keep_input)
+    assert abs(plan.offsets[0] - plan.offsets[1]) >= 64
 
 
-def test_two_readers_of_one_buffer_must_both_allow_in_place() -> None:
-    """An alias of the same bytes that the kernel reads in another order keeps the output away."""
+def test_an_output_of_the_model_is_never_a_source() -> None:
+    """What is returned survives, although its last reader would let it be overwritten."""
+    graph = graph_of([64, 64, 64], [0], [1, 2])
+    plan = planned([step([0], [1]), step([1], [2], overlaps=((1, 2, 0),))], graph)
+    assert abs(plan.offsets[1] - plan.offsets[2]) >= 64
+
+
+def test_two_readers_of_one_buffer_must_both_allow_the_overlap() -> None:
+    """An alias of the same bytes that the kernel reads in another order keeps the output away; otherwise the larger lead holds."""
     graph = graph_of([64, 64, 64], [0], [2])
-    plan = planned([step([0, 1], [2], in_place=((0, 2),))], graph, [Alias(0, 0, 1)])
-    assert plan.offsets[0] == plan.offsets[1] != plan.offsets[2]
+    alias = [Alias(0, 0, 1)]
+    assert planned([step([0, 1], [2], overlaps=((0, 2, 0),))], graph, alias).arena_bytes == 128
+    assert planned([step([0, 1], [2], overlaps=((0, 2, 0), (1, 2, 16)))], graph, alias).arena_bytes == 80
 
 
 def test_other_names_share_bytes_and_life() -> None:
@@ -138,14 +178,16 @@ def test_random_programs_are_sound_tight_and_repeatable() -> None:
 
 
 def peak(plan: ArenaPlan) -> int:
-    """The largest sum of bytes alive in one step, pairs in place counted once."""
+    """The most bytes of the arena that are taken in one step, shared ones counted once."""
     steps = {b.first_op for b in plan.buffers}
-    alive = ({(b.offset, b.bytes) for b in plan.buffers if b.first_op <= n <= b.last_op} for n in steps)
-    return max(sum(-(-size // 4) * 4 for _, size in buffers) for buffers in alive)
+    return max(
+        len({i for b in plan.buffers if b.first_op <= n <= b.last_op for i in range(b.offset, b.offset + -(-b.bytes // 4) * 4)})
+        for n in steps
+    )
 
 
 def random_program(rng: np.random.Generator) -> tuple[Graph, list[Step], list[Alias]]:
-    """Steps that read any earlier tensor, often the last; some in place, some with scratch, some aliases."""
+    """Steps that read any earlier tensor, often the last; some with overlaps, some with scratch, some aliases."""
     count = int(rng.integers(3, 25))
     sizes = [int(rng.choice([8, 30, 64, 64, 100])) for _ in range(count)]
     inputs = int(rng.integers(1, 3))
@@ -158,7 +200,8 @@ def random_program(rng: np.random.Generator) -> tuple[Graph, list[Step], list[Al
             aliases.append(Alias(0, source, i))
             continue
         other = int(rng.integers(i))
-        pairs = ((source, i), (other, i)) if rng.random() < 0.5 else ((source, i),)
+        leads = [int(lead) for lead in rng.choice([0, 0, 0, 16, 50, -24], 2)]
+        pairs = ((source, i, leads[0]), (other, i, leads[1])) if rng.random() < 0.5 else ((source, i, leads[0]),)
         reads = list(dict.fromkeys((source, other)))
         scratch = int(rng.choice([0, 0, 0, 24]))
         steps.append(step(reads, [i], scratch, pairs if rng.random() < 0.5 else ()))
@@ -180,8 +223,8 @@ def sound() -> tuple[list[Step], Graph, ArenaPlan]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"offsets": {0: 0, 1: 0, 2: 64, 3: 128}}, "not declared in place"),
-        ({"offsets": {0: 0, 1: 64, 2: 96, 3: 160}}, "not declared in place"),
+        ({"offsets": {0: 0, 1: 0, 2: 64, 3: 128}}, "does not allow"),
+        ({"offsets": {0: 0, 1: 64, 2: 96, 3: 160}}, "does not allow"),
         ({"offsets": {0: 0, 1: 64, 2: 128, 3: 2}}, "not aligned or outside"),
         ({"offsets": {0: 0, 1: 64, 2: 128, 3: 1 << 20}}, "not aligned or outside"),
         ({"offsets": {0: 0, 1: 64, 2: 128}}, "t3 has no place"),
@@ -209,6 +252,30 @@ def test_the_check_finds_a_tensor_overwritten_before_its_last_reader() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "output", "message"),
+    [
+        (16, 0, None),
+        (64, 48, None),
+        (64, 0, None),
+        (0, 64, None),
+        (12, 0, "12 bytes ahead of t1, expected 16"),
+        (0, 0, "0 bytes"),
+        (0, 16, "-16 bytes"),
+    ],
+)
+def test_the_check_measures_how_far_a_source_lies_ahead(source: int, output: int, message: str | None) -> None:
+    """An overlap passes from its lead on, and not a byte earlier; apart, either may lie first."""
+    graph = graph_of([64, 64], [0], [1])
+    plan = ArenaPlan(128, {0: source, 1: output}, {}, ())
+    steps = [step([0], [1], overlaps=((0, 1, 16),))]
+    if message is None:
+        check_program(steps, [], plan, graph)
+    else:
+        with pytest.raises(UnsoundPlanError, match=message):
+            check_program(steps, [], plan, graph)
+
+
+@pytest.mark.parametrize(
     ("spoil", "message"),
     [
         ({"reads": ()}, "read undeclared"),
@@ -216,6 +283,7 @@ def test_the_check_finds_a_tensor_overwritten_before_its_last_reader() -> None:
         ({"arguments": (TensorArg(0),)}, "not written"),
         ({"scratch_bytes": 8}, "scratch"),
         ({"kernel": "kernels/portable/ec_other.c"}, "its own file"),
+        ({"overlaps": (Overlap(2, 1),)}, "is not of an input and an output"),
     ],
 )
 def test_the_check_finds_a_step_that_lies(spoil: dict[str, object], message: str) -> None:

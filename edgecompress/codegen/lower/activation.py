@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecompress.codegen.lower.elementwise import scale_fields
 from edgecompress.codegen.lower.rules import Lowering, input_tensor, output_tensor, require_int8, unsupported
-from edgecompress.codegen.program import Alias, Constant, ConstantArg, LiteralArg, Names, ParamsArg, Step, TensorArg
+from edgecompress.codegen.program import Alias, Constant, ConstantArg, LiteralArg, Names, Overlap, ParamsArg, Step, TensorArg
 from edgecompress.graph import DType, Graph, LeakyReluOptions, Op, SoftmaxOptions, Tensor
 from edgecompress.numerics.affine import INT8_MAX, INT8_MIN, Clamp
 from edgecompress.numerics.fixedpoint import FixedScale, quantize_multiplier
@@ -120,8 +120,8 @@ def lower_quantize(graph: Graph, op: Op, names: Names) -> Step | Alias:
     arguments = (params, TensorArg(x.index, _C_TYPES[x.dtype]), LiteralArg(out.elements), TensorArg(out.index, _C_TYPES[out.dtype]))
     reads = () if x.is_constant else (x.index,)
     # From 8 to 16 bits a write would pass the reads.
-    in_place = ((x.index, out.index),) if reads and x.dtype is DType.INT16 else ()
-    return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (out.index,), in_place=in_place)
+    overlaps = (Overlap(x.index, out.index),) if reads and x.dtype is DType.INT16 else ()
+    return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (out.index,), overlaps=overlaps)
 
 
 def lower_dequantize(graph: Graph, op: Op, names: Names) -> Step | Alias:
@@ -161,8 +161,8 @@ def lower_softmax(graph: Graph, op: Op, names: Names) -> Step:
     function = "ec_softmax_s8_s16" if wide else "ec_softmax_s8"
     arguments = (params, TensorArg(x.index), TensorArg(out.index, _C_TYPES[out.dtype]))
     reads = () if x.is_constant else (x.index,)
-    in_place = ((x.index, out.index),) if reads and not wide else ()
-    return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (out.index,), in_place=in_place)
+    overlaps = (Overlap(x.index, out.index),) if reads and not wide else ()
+    return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (out.index,), overlaps=overlaps)
 
 
 def _int8_pair(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
@@ -199,8 +199,8 @@ def _lookup_step(op: Op, names: Names, x: Tensor, out: Tensor, function: Callabl
 
 def _unary_step(op: Op, function: str, x: Tensor, out: Tensor, arguments: tuple[TensorArg | ConstantArg | LiteralArg, ...]) -> Step:
     reads = () if x.is_constant else (x.index,)
-    in_place = tuple((i, out.index) for i in reads)
-    return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (out.index,), in_place=in_place)
+    overlaps = tuple(Overlap(i, out.index) for i in reads)
+    return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (out.index,), overlaps=overlaps)
 
 
 LOWER: dict[str, Lowering] = {

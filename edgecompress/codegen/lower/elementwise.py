@@ -9,7 +9,7 @@ import numpy as np
 
 from edgecompress.codegen.lower.loops import broadcast_strides, fill_loops, merge_loops
 from edgecompress.codegen.lower.rules import Lowering, fused_clamp, input_tensor, output_tensor, require_int8, unsupported
-from edgecompress.codegen.program import Argument, Field, LiteralArg, Names, ParamsArg, Step, TensorArg
+from edgecompress.codegen.program import Argument, Field, LiteralArg, Names, Overlap, ParamsArg, Step, TensorArg
 from edgecompress.graph import Activation, ArithmeticOptions, Graph, Op, Tensor
 from edgecompress.numerics.affine import Clamp
 from edgecompress.numerics.fixedpoint import FixedScale
@@ -182,8 +182,8 @@ def _call(
     arguments = (*head, *(TensorArg(t.index) for t in inputs), *tail, TensorArg(out.index))
     reads = tuple(dict.fromkeys(t.index for t in inputs if not t.is_constant))
     # Each element of an input with the output's shape is read once, before its position is written.
-    in_place = tuple((t.index, out.index) for t in dict.fromkeys(inputs) if t.index in reads and t.shape == out.shape)
-    return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (out.index,), in_place=in_place)
+    overlaps = tuple(Overlap(t.index, out.index) for t in dict.fromkeys(inputs) if t.index in reads and t.shape == out.shape)
+    return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (out.index,), overlaps=overlaps)
 
 
 LOWER: dict[str, Lowering] = {

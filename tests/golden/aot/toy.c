@@ -50,7 +50,7 @@ static void step_1(uint8_t *arena)
             (int8_t *)(arena + 0));
 }
 
-// op 2  add  t3 [1,2,2,4], t6 [1,2,2,4] -> t7 [1,2,2,4]  at arena + 32, 0 -> 32
+// op 2  add  t3 [1,2,2,4], t6 [1,2,2,4] -> t7 [1,2,2,4]  at arena + 32, 0 -> 0
 // t7
 static const ec_add_params params_2 = {
     .a_weight = 1048576, .a_offset = -3145728, .b_weight = 4194304, .b_offset = -12582912, .b_sign = 2,
@@ -65,10 +65,10 @@ static void step_2(uint8_t *arena)
             (const int8_t *)(arena + 32),
             (const int8_t *)(arena + 0),
             16,
-            (int8_t *)(arena + 32));
+            (int8_t *)(arena + 0));
 }
 
-// op 4  fully_connected  t9 [1,16] -> t12 [1,3]  at arena + 32 -> 0
+// op 4  fully_connected  t9 [1,16] -> t12 [1,3]  at arena + 0 -> 16
 // t12
 static const ec_fc_params params_3 = {
     .batches = 1, .in_len = 16, .out_len = 3, .scale_stride = 0, .in_zero_point = 3, .weights_zero_point = 0,
@@ -79,11 +79,11 @@ static void step_3(uint8_t *arena)
 {
     ec_fully_connected_s8(
             &params_3,
-            (const int8_t *)(arena + 32),
+            (const int8_t *)(arena + 0),
             toy_op4_weights,
             toy_op4_bias,
             toy_op4_scales,
-            (int8_t *)(arena + 0));
+            (int8_t *)(arena + 16));
 }
 
 static void (*const steps[TOY_STEP_COUNT])(uint8_t *arena) = {
@@ -128,7 +128,7 @@ const void *toy_output(void *arena, int index)
 {
     switch (index) {
     case 0:
-        return (const uint8_t *)arena + 0;
+        return (const uint8_t *)arena + 16;
     default:
         return NULL;
     }
