@@ -58,7 +58,12 @@ class PlannedBuffer:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What anybody downstream needs to know about a model without its weights. It travels inside the firmware's ELF as JSON."""
+    """What anybody downstream needs to know about a model without its weights. It travels inside the firmware's ELF as JSON.
+
+    Attributes:
+        arena_bytes: what the application gives to the model; for the aot engine the plan's peak, rounded up to 16.
+        arena_bound_bytes: no plan of the same steps has a lower peak; None where nothing was planned, or an older version did.
+    """
 
     name: str
     sha256: str
@@ -70,6 +75,12 @@ class ModelInfo:
     outputs: tuple[TensorSpec, ...]
     steps: tuple[StepInfo, ...]
     plan: tuple[PlannedBuffer, ...]
+    arena_bound_bytes: int | None = None
+
+    @property
+    def arena_peak_bytes(self) -> int | None:
+        """Where the highest buffer of the plan ends, rounded up to a word; None without a plan."""
+        return max((-(-(b.offset + b.bytes) // 4) * 4 for b in self.plan), default=None)
 
 
 @dataclass(frozen=True)

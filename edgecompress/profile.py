@@ -100,7 +100,10 @@ class Latency(_Document):
 
 
 class Memory(_Document):
-    """Bytes; see `edgecompress.artifact.MemorySizes`. `flash_bytes` is the sum of code, model and harness."""
+    """Bytes; see `edgecompress.artifact.MemorySizes`. `flash_bytes` is the sum of code, model and harness.
+
+    `arena_peak_bytes` is where the highest buffer of the plan ends, `arena_bound_bytes` what no plan of the same steps can be below.
+    """
 
     code_bytes: Count | None = None
     model_bytes: Count | None = None
@@ -111,6 +114,8 @@ class Memory(_Document):
     stack_bytes: Count | None = None
     peak_rss_bytes: Count | None = None
     model_ram_bytes: Count | None = None
+    arena_peak_bytes: Count | None = None
+    arena_bound_bytes: Count | None = None
 
 
 class ProfiledOp(_Document):

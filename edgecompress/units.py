@@ -25,3 +25,10 @@ def format_hertz(hertz: int | None) -> str:
         if hertz >= size:
             return f"{hertz / size:g} {unit}"
     return f"{hertz} Hz"
+
+
+def format_gap(peak: int, bound: int) -> str:
+    """How far a peak is above its lower bound: `52, 50 -> '4.0 %'`; equal ones are `none`."""
+    if peak <= bound:
+        return "none"
+    return f"{100 * (peak - bound) / bound:.1f} %" if bound else f"{peak:,} B"

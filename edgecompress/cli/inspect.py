@@ -135,9 +135,12 @@ def _print_ops(console: Console, graph: Graph) -> None:
 
 def _print_plan(console: Console, plan: ModelInfo) -> None:
     from edgecompress.cli.tables import Column, print_table
-    from edgecompress.units import format_bytes
+    from edgecompress.units import format_bytes, format_gap
 
     console.print(f"Memory plan of the generated C: arena {format_bytes(plan.arena_bytes)}, {len(plan.steps)} steps")
+    peak, bound = plan.arena_peak_bytes, plan.arena_bound_bytes
+    if peak is not None and bound is not None:
+        console.print(f"Peak {format_bytes(peak)}, lower bound {format_bytes(bound)}, gap {format_gap(peak, bound)}")
     columns = [Column("offset", number=True), Column("bytes", number=True), Column("steps"), Column("tensor")]
     buffers = sorted(plan.plan, key=lambda buffer: (buffer.first_op, buffer.offset))
     rows = [[f"{b.offset:,}", f"{b.bytes:,}", f"{b.first_op} to {b.last_op}", _short(b.tensor)] for b in buffers]

@@ -51,6 +51,7 @@ def generate_aot(graph: Graph, *, name: str | None = None, keep_input: bool = Fa
         outputs=tuple(tensor_spec(graph.tensor(i)) for i in graph.outputs),
         steps=tuple(_step_info(graph, n, step) for n, step in enumerate(steps)),
         plan=plan.buffers,
+        arena_bound_bytes=plan.bound_bytes,
     )
     return GeneratedModel(info, files, tuple(sorted({step.kernel for step in steps})))
 

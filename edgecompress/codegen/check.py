@@ -23,7 +23,8 @@ def check_program(steps: Sequence[Step], aliases: Sequence[Alias], plan: ArenaPl
 
     Raises:
         UnsoundPlanError: a buffer outside the arena or not aligned, a tensor read after it was overwritten, two buffers of one step that
-            overlap more than the step allows, or arguments that do not match what the step says it reads and writes.
+            overlap more than the step allows, arguments that do not match what the step says it reads and writes, or another peak than
+            the plan tells.
     """
     _Playback(steps, aliases, plan, graph).run(keep_input)
 
@@ -51,6 +52,7 @@ class _Playback:
         self._require_intact(self._graph.outputs, "after the last step")
         if keep_input:
             self._require_intact(self._graph.inputs, "after the last step")
+        self._check_peak()
 
     def _play(self, n: int, step: Step) -> None:
         self._require_intact(step.reads, f"in step {n}")
@@ -92,6 +94,15 @@ class _Playback:
         for alias in self._aliases:
             if not self._constant(alias.output) and self._plan.offsets.get(alias.output) != self._plan.offsets[self._root(alias.output)]:
                 raise UnsoundPlanError(f"t{alias.output} does not lie where t{alias.source} does")
+
+    def _check_peak(self) -> None:
+        plan = self._plan
+        ends = [self._range(i).stop for i in plan.offsets] + [self._scratch(n).stop for n in plan.scratch_offsets]
+        highest = max(ends, default=0)
+        if not highest <= plan.peak_bytes < highest + BUFFER_ALIGNMENT or not plan.bound_bytes <= plan.peak_bytes <= plan.arena_bytes:
+            raise UnsoundPlanError(
+                f"the highest buffer ends at {highest}; the plan says a peak of {plan.peak_bytes} and a bound of {plan.bound_bytes} bytes"
+            )
 
     def _check_range(self, where: range, what: str) -> None:
         if where.start % BUFFER_ALIGNMENT or where.start < 0 or where.stop > self._plan.arena_bytes:

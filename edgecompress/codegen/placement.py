@@ -1,11 +1,14 @@
-"""Placing buffers in one block of memory: a search for offsets that is as low as it can find.
+"""Placing buffers in one block of memory: a search for offsets that is as low as it can find, and a bound that nothing can be below.
 
 Two buffers that are alive in a common step are disjoint, or they are a pair that may overlap: `offset(source) - offset(output) >= lead`.
 Each condition forbids one open interval of offsets to a buffer once the other stands, so a buffer's lowest place is found by one sweep
-over those intervals. Buffers are placed one by one; the order decides how tight that gets, so several orders are tried, then the best is
-shuffled a little, always with the same numbers, until nothing can be below the bound.
+over those intervals. Buffers are placed one by one, and the order decides how tight that gets:
 
-All sizes, leads and offsets are multiples of 4, so that kernels may load words.
+1. a few orders that are often good (large first, long-lived first, ...);
+2. all orders that can matter, from the bottom up, cut where the best height is reached (branch and bound, with a limit of nodes);
+3. the best order shuffled a little, always with the same numbers.
+
+It ends where the bound is reached. All sizes, leads and offsets are multiples of 4, so that kernels may load words.
 """
 
 from __future__ import annotations
@@ -17,9 +20,13 @@ from dataclasses import dataclass
 
 BUFFER_ALIGNMENT = 4
 
-# Placing n buffers takes about n * n comparisons; the search stays under a second for the largest models.
-_SEARCH_COMPARISONS = 4_000_000
-_SEARCH_ROUNDS = 400
+# Conditions looked at by each part of the search, a quarter of a second each; only models with a plan above the bound take that long.
+_EXACT_CONDITIONS = 400_000
+_SHUFFLE_CONDITIONS = 400_000
+# The search descends once a buffer.
+_EXACT_BUFFERS = 200
+
+_UNPLACED = -1
 
 # Orders of that many sources are all tried; a step with more gets a weaker bound.
 _ORDERED_SOURCES = 4
@@ -49,19 +56,14 @@ def place_buffers(buffers: Sequence[Buffer], leads: Leads) -> list[int]:
         return []
     rivals = _rivals(buffers, leads)
     bound = lower_bound(buffers, leads)
-    best_order = min(_orders(buffers), key=lambda order: height(buffers, _place(buffers, rivals, order)))
-    best = _place(buffers, rivals, best_order)
-    rounds = min(_SEARCH_ROUNDS, _SEARCH_COMPARISONS // len(buffers) ** 2) if len(buffers) > 1 else 0
-    chance = random.Random(0)  # A fixed seed: the same model gives the same plan.
-    for _ in range(rounds):
-        if height(buffers, best) <= bound:
-            break
-        order = list(best_order)
-        moved = order.pop(chance.randrange(len(order)))
-        order.insert(chance.randrange(len(order) + 1), moved)
-        offsets = _place(buffers, rivals, order)
-        if height(buffers, offsets) <= height(buffers, best):
-            best_order, best = order, offsets
+    order = min(_orders(buffers), key=lambda order: height(buffers, _place(rivals, order)))
+    best = _place(rivals, order)
+    if height(buffers, best) > bound and len(buffers) <= _EXACT_BUFFERS:
+        best = _Exact(buffers, rivals, bound, best).search()
+    if height(buffers, best) > bound:
+        # Placed again in the order of their offsets, no buffer gets higher.
+        start = sorted(range(len(buffers)), key=lambda i: (best[i], -buffers[i].first))
+        best = _shuffle(buffers, rivals, bound, start, best)
     return best
 
 
@@ -124,16 +126,78 @@ def _rival(buffers: Sequence[Buffer], leads: Leads, mine: int, other: int) -> _R
     return _Rival(other, low, high)
 
 
-def _place(buffers: Sequence[Buffer], rivals: Sequence[Sequence[_Rival]], order: Sequence[int]) -> list[int]:
+def _place(rivals: Sequence[Sequence[_Rival]], order: Sequence[int]) -> list[int]:
     """Each buffer in turn at the lowest offset that nothing placed before forbids."""
-    offsets = [-1] * len(buffers)
+    offsets = [_UNPLACED] * len(rivals)
     for i in order:
-        offset = 0
-        forbidden = sorted((offsets[r.other] + r.low, offsets[r.other] + r.high) for r in rivals[i] if offsets[r.other] >= 0)
-        for low, high in forbidden:
-            if low < offset < high:
-                offset = high
-        offsets[i] = offset
+        offsets[i] = _lowest(rivals[i], offsets, 0)
+    return offsets
+
+
+def _lowest(rivals: Sequence[_Rival], offsets: Sequence[int], floor: int) -> int:
+    """The lowest offset from `floor` on that no placed buffer forbids."""
+    position = floor
+    for low, high in sorted((offsets[r.other] + r.low, offsets[r.other] + r.high) for r in rivals if offsets[r.other] != _UNPLACED):
+        if low < position < high:
+            position = high
+    return position
+
+
+class _Exact:
+    """Branch and bound over placements from the bottom up: each buffer stands at the lowest free place at or above the one before.
+
+    Where no lead is below 0, some lowest placement has this form: push all buffers of one down as far as they go, and take them in the
+    order of their offsets. With leads below 0 it is one more search.
+    """
+
+    def __init__(self, buffers: Sequence[Buffer], rivals: Sequence[Sequence[_Rival]], bound: int, best: list[int]) -> None:
+        self._buffers = buffers
+        self._rivals = rivals
+        self._bound = bound
+        self._best = best
+        self._height = height(buffers, best)
+        self._left = _EXACT_CONDITIONS
+        self._offsets = [_UNPLACED] * len(buffers)
+
+    def search(self) -> list[int]:
+        """The best placement seen within the limit."""
+        self._descend(tuple(range(len(self._buffers))), 0)
+        return self._best
+
+    def _descend(self, unplaced: tuple[int, ...], floor: int) -> None:
+        if not unplaced:
+            self._best, self._height = list(self._offsets), height(self._buffers, self._offsets)
+            return
+        lowest = {i: _lowest(self._rivals[i], self._offsets, floor) for i in unplaced}
+        self._left -= sum(1 + len(self._rivals[i]) for i in unplaced)
+        # What would fit wholly below another's place can go there first, without harm.
+        ceiling = min(lowest[i] + max(self._buffers[i].bytes, 1) for i in unplaced)
+        for i in sorted((i for i in unplaced if lowest[i] < ceiling), key=lambda i: (lowest[i], -self._buffers[i].bytes, i)):
+            # Places only rise further on, so one buffer that is too high already ends this branch.
+            if any(lowest[j] + self._buffers[j].bytes >= self._height for j in unplaced):
+                return
+            if self._left <= 0 or self._height <= self._bound:
+                return
+            self._offsets[i] = lowest[i]
+            self._descend(tuple(j for j in unplaced if j != i), lowest[i])
+            self._offsets[i] = _UNPLACED
+
+
+def _shuffle(
+    buffers: Sequence[Buffer], rivals: Sequence[Sequence[_Rival]], bound: int, order: Sequence[int], best: Sequence[int]
+) -> list[int]:
+    """One buffer at a time moved elsewhere in the order, kept when the plan gets no higher."""
+    chance = random.Random(0)  # A fixed seed: the same model gives the same plan.
+    kept, lowest, offsets = list(order), height(buffers, best), list(best)
+    for _ in range(_SHUFFLE_CONDITIONS // sum(1 + len(r) for r in rivals)):
+        if lowest <= bound:
+            break
+        tried = list(kept)
+        moved = tried.pop(chance.randrange(len(tried)))
+        tried.insert(chance.randrange(len(tried) + 1), moved)
+        came = _place(rivals, tried)
+        if (reached := height(buffers, came)) <= lowest:
+            kept, lowest, offsets = tried, reached, came
     return offsets
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from edgecompress.artifact import PlannedBuffer
-from edgecompress.codegen.placement import BUFFER_ALIGNMENT, Buffer, height, place_buffers
+from edgecompress.codegen.placement import BUFFER_ALIGNMENT, Buffer, height, lower_bound, place_buffers
 from edgecompress.codegen.program import Alias, ArenaPlan, Step
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph
@@ -41,7 +41,8 @@ def plan_arena(steps: Sequence[Step], aliases: Sequence[Alias], graph: Graph, ke
     named = {a.output: of_tensor[root] for a in aliases if (root := roots[a.output]) in of_tensor}
     of_scratch = dict(zip(scratches, offsets[len(lives) :], strict=True))
     shown = _describe(steps, graph, lives, of_tensor, of_scratch)
-    return ArenaPlan(_aligned(height(buffers, offsets), ARENA_ALIGNMENT), of_tensor | named, of_scratch, shown)
+    peak = height(buffers, offsets)
+    return ArenaPlan(_aligned(peak, ARENA_ALIGNMENT), peak, lower_bound(buffers, leads), of_tensor | named, of_scratch, shown)
 
 
 def resolve_aliases(aliases: Iterable[Alias]) -> dict[int, int]:

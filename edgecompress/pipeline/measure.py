@@ -179,6 +179,8 @@ def _machine_memory(opened: OpenedMachine, measured: Measurement) -> Memory:
         # .data and .bss of the runner hold its samples, which no application has.
         peak_rss_bytes=measured.peak_rss_bytes,
         model_ram_bytes=measured.model_ram_bytes,
+        arena_peak_bytes=None if opened.info is None else opened.info.arena_peak_bytes,
+        arena_bound_bytes=None if opened.info is None else opened.info.arena_bound_bytes,
     )
 
 
@@ -256,6 +258,8 @@ def _memory(info: DeviceModel, firmware: Firmware | None, measured: Measurement)
         arena_bytes=sizes.arena_bytes,
         static_ram_bytes=sizes.static_ram_bytes,
         stack_bytes=measured.stack_bytes,
+        arena_peak_bytes=firmware.info.arena_peak_bytes,
+        arena_bound_bytes=firmware.info.arena_bound_bytes,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgecompress.errors import UserError
-from edgecompress.units import format_bytes, format_count
+from edgecompress.units import format_bytes, format_count, format_gap
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -214,6 +214,12 @@ def _joined(items: Sequence[str] | None) -> str:
     return ", ".join(items or ())
 
 
+def _gap(profile: Profile) -> str | None:
+    """How far the plan's peak is above what no plan can be below."""
+    peak, bound = profile.memory.arena_peak_bytes, profile.memory.arena_bound_bytes
+    return None if peak is None or bound is None else format_gap(peak, bound)
+
+
 _ROWS: tuple[tuple[str, Callable[[Profile], Cell]], ...] = (
     ("target", _words(lambda p: p.target)),
     ("model", _words(lambda p: p.model.name)),
@@ -230,6 +236,9 @@ _ROWS: tuple[tuple[str, Callable[[Profile], Cell]], ...] = (
     ("  model", _bytes(lambda p: p.memory.model_bytes)),
     ("  harness", _bytes(lambda p: p.memory.harness_bytes)),
     ("arena", _bytes(lambda p: p.memory.arena_bytes)),
+    ("  peak", _bytes(lambda p: p.memory.arena_peak_bytes)),
+    ("  bound", _bytes(lambda p: p.memory.arena_bound_bytes)),
+    ("  gap", _words(_gap)),
     ("static RAM", _bytes(lambda p: p.memory.static_ram_bytes)),
     ("stack", _bytes(lambda p: p.memory.stack_bytes)),
     ("peak RSS", _bytes(lambda p: p.memory.peak_rss_bytes)),

@@ -136,3 +136,11 @@ def test_forms_of_a_model_compare_from_the_first_number():
     assert [cell.shown for cell in row(comparison, "local p50").cells] == ["", "50.0 us", "60.0 us  (1.20x)"]
     assert [cell.shown for cell in row(comparison, ".tflite, gzip").cells] == ["110,000 B", "30,000 B  (0.27x)", "12,000 B  (0.11x)"]
     assert [cell.shown for cell in row(comparison, "accuracy").cells] == ["98.00%", "97.50%", "97.00%"]
+
+
+def test_an_arena_s_peak_stands_beside_its_bound():
+    """Peak, bound and gap are rows; a profile without them has empty cells."""
+    known = Memory(arena_bytes=112, arena_peak_bytes=105, arena_bound_bytes=100)
+    comparison = compare([("a", profile(memory=known)), ("b", profile())])
+    cells = [[cell.text for cell in row(comparison, metric).cells] for metric in ("  peak", "  bound", "  gap")]
+    assert cells == [["105 B", ""], ["100 B", ""], ["5.0 %", ""]]

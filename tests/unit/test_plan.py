@@ -36,6 +36,11 @@ def planned(steps: list[Step], graph: Graph, aliases: list[Alias] | None = None,
     return plan
 
 
+def laid(arena_bytes: int, peak_bytes: int, offsets: dict[int, int], scratch: dict[int, int] | None = None) -> ArenaPlan:
+    """A plan by hand."""
+    return ArenaPlan(arena_bytes, peak_bytes, 0, offsets, scratch or {}, ())
+
+
 def test_a_chain_needs_its_largest_pair() -> None:
     """Of a chain only two neighbours are alive at once; nothing smaller is possible, and the plan reaches it."""
     graph = graph_of([64, 160, 32, 96, 16], [0], [4])
@@ -231,12 +236,14 @@ def sound() -> tuple[list[Step], Graph, ArenaPlan]:
         ({"scratch_offsets": {1: 64}}, "scratch overlaps"),
         ({"scratch_offsets": {}}, "has no place"),
         ({"arena_bytes": 209}, "not a multiple"),
+        ({"peak_bytes": 204}, "ends at 208; the plan says a peak of 204"),
+        ({"bound_bytes": 212}, "a bound of 212"),
     ],
 )
 def test_the_check_finds(sound: tuple[list[Step], Graph, ArenaPlan], change: dict[str, object], message: str) -> None:
     """Overlaps, places outside the arena, missing places and bad alignment are all found."""
     steps, graph, _ = sound
-    good = ArenaPlan(256, {0: 0, 1: 64, 2: 128, 3: 0}, {1: 192}, ())
+    good = laid(256, 208, {0: 0, 1: 64, 2: 128, 3: 0}, {1: 192})
     check_program(steps, [], good, graph)
     with pytest.raises(UnsoundPlanError, match=message):
         check_program(steps, [], replace(good, **change), graph)  # type: ignore[arg-type]
@@ -246,9 +253,9 @@ def test_the_check_finds_a_tensor_overwritten_before_its_last_reader() -> None:
     """A write over a tensor that a later step reads is found at the reader."""
     graph = graph_of([64, 64, 64, 64], [0], [3])
     steps = [step([0], [1]), step([1], [2]), step([0, 2], [3])]
-    check_program(steps, [], ArenaPlan(256, {0: 0, 1: 64, 2: 128, 3: 192}, {}, ()), graph)
+    check_program(steps, [], laid(256, 256, {0: 0, 1: 64, 2: 128, 3: 192}), graph)
     with pytest.raises(UnsoundPlanError, match="t0 is not intact in step 2"):
-        check_program(steps, [], ArenaPlan(256, {0: 0, 1: 64, 2: 0, 3: 192}, {}, ()), graph)
+        check_program(steps, [], laid(256, 256, {0: 0, 1: 64, 2: 0, 3: 192}), graph)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +273,7 @@ def test_the_check_finds_a_tensor_overwritten_before_its_last_reader() -> None:
 def test_the_check_measures_how_far_a_source_lies_ahead(source: int, output: int, message: str | None) -> None:
     """An overlap passes from its lead on, and not a byte earlier; apart, either may lie first."""
     graph = graph_of([64, 64], [0], [1])
-    plan = ArenaPlan(128, {0: source, 1: output}, {}, ())
+    plan = laid(128, 64 + max(source, output), {0: source, 1: output})
     steps = [step([0], [1], overlaps=((0, 1, 16),))]
     if message is None:
         check_program(steps, [], plan, graph)
@@ -291,4 +298,4 @@ def test_the_check_finds_a_step_that_lies(spoil: dict[str, object], message: str
     graph = graph_of([16, 16, 16], [0, 2], [1])
     lying = replace(step([0], [1]), **spoil)  # type: ignore[arg-type]
     with pytest.raises(UnsoundPlanError, match=message):
-        check_program([lying], [], ArenaPlan(64, {0: 0, 1: 16, 2: 32}, {0: 48}, ()), graph)
+        check_program([lying], [], laid(64, 48, {0: 0, 1: 16, 2: 32}, {0: 48}), graph)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgecompress.units import format_bytes, format_count, format_hertz
+from edgecompress.units import format_bytes, format_count, format_gap, format_hertz
 
 
 @pytest.mark.parametrize(("count", "text"), [(None, ""), (0, "0 B"), (1, "1 B"), (36_500, "36,500 B"), (4_194_304, "4,194,304 B")])
@@ -37,3 +37,8 @@ def test_counts_are_short(count, text):
 def test_hertz_take_the_largest_unit(hertz, text):
     """The unit is the largest that leaves at least one; unknown is empty."""
     assert format_hertz(hertz) == text
+
+
+def test_gaps_are_percent_of_the_bound():
+    """A peak at its bound has no gap; a bound of nothing divides nothing."""
+    assert [format_gap(peak, bound) for peak, bound in ((105, 100), (64, 64), (8, 0), (0, 0))] == ["5.0 %", "none", "8 B", "none"]
