@@ -27,6 +27,7 @@ from edgecompress.compress.int8.fake_quant import FLOAT_KINDS
 from edgecompress.compress.int8.layers import columns_of, has_codebook, kernel_of_columns
 from edgecompress.compress.int8.playback import FloatSide, Playback, float_layer, int8_side
 from edgecompress.compress.int8.roles import Role, part_of
+from edgecompress.compress.training.grouped import groups_apart
 from edgecompress.keras_graph.network import Call, Network, Operator
 from edgecompress.progress import Progress, silent
 
@@ -155,7 +156,7 @@ def search_rounding(
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # TensorFlow ships without types
     def step(some: Any, wanted: Any, beta: Any, weight: Any) -> None:  # noqa: ANN401
-        with tf.GradientTape() as tape:
+        with groups_apart(), tf.GradientTape() as tape:
             soft = _rectified_sigmoid(tf.convert_to_tensor(choice))
             whole = tf.where(held, own, tf.clip_by_value(floors + soft, -_LARGEST, _LARGEST))
             error = tf.reduce_mean(tf.square(apply(whole * scales, some) - wanted)) / norm

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgecompress.compress.data import Data, train_batches
 from edgecompress.compress.layers import walk_layers
 from edgecompress.compress.saliency.run_network import is_grouped, traced
+from edgecompress.compress.training.grouped import groups_apart
 from edgecompress.compress.training.objective import find_objective
 from edgecompress.progress import Progress
 
@@ -37,7 +38,7 @@ def batch_gradients(
 
     def differentiate(x: Any, y: Any) -> list[Any]:  # noqa: ANN401  tensors in the model's structure
         # Watched by hand: a frozen kernel has a gradient too.
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with groups_apart(), tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             loss = loss_of(y, model(x, training=False))
         return list(tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO))

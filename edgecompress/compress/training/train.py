@@ -17,6 +17,7 @@ import tensorflow as tf
 from edgecompress.compress.data import Data, Pair, as_model_inputs, count_samples
 from edgecompress.compress.distill.lesson import Lesson
 from edgecompress.compress.stream import Stream
+from edgecompress.compress.training.grouped import groups_apart
 from edgecompress.compress.training.keep_zeros import ZeroKeepingAdam, zero_masks
 from edgecompress.compress.training.objective import find_objective
 from edgecompress.compress.training.trainee import LossTerm, make_trainee
@@ -81,7 +82,7 @@ def fit(
     schedule = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps)
     trainee.compile(optimizer=ZeroKeepingAdam(schedule, zero_masks(model)), loss=objective.loss, loss_weights=objective.loss_weights)
     reporter = _Reporter(progress, stage, batches.per_epoch, steps)
-    with lesson.listening() if lesson else nullcontext(), _keras_errors_named(stage, objective.source):
+    with groups_apart(), lesson.listening() if lesson else nullcontext(), _keras_errors_named(stage, objective.source):
         history = trainee.fit(**batches.arguments, epochs=training.epochs, verbose=0, callbacks=[*callbacks, reporter])
     # The steps that follow, and a saved file, know the loss from the model.
     model.compile(loss=objective.loss, loss_weights=objective.loss_weights)
