@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from technique_jobs.children import Ending, run_child
 from technique_jobs.rows import FLOAT, Row, read_rows
 
 from edgecompress.errors import EdgeCompressError
@@ -38,6 +38,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], metavar="ROW", help="may be given several times")
     parser.add_argument("--quick", action="store_true", help="digits in place of the data, one epoch a step")
     parser.add_argument("--table", action="store_true", help="run nothing, print what is finished")
+    parser.add_argument("--here", action="store_true", help="in this process, as each row's own process is told; it prints no table")
     parser.add_argument("--folder", type=Path, help="of finished rows; the user's cache folder by default")
     arguments = parser.parse_args()
     folder = arguments.folder or cache_dir() / "techniques" / (f"{arguments.data}-quick" if arguments.quick else arguments.data)
@@ -49,23 +50,26 @@ def main() -> int:
         if arguments.quick:
             rows = tuple(row.quickly() for row in rows)
         chosen = [row for row in rows if row.name in arguments.only or (not arguments.only and (row.quick or not arguments.quick))]
-        failed = [] if arguments.table else _run(chosen, arguments.data, folder, quick=arguments.quick)
+        if arguments.here:
+            for row in chosen:
+                _run_here(row, arguments.data, folder, quick=arguments.quick)
+            return 0
+        failed = {} if arguments.table else _run(chosen, arguments.data, folder, quick=arguments.quick)
         return _show(rows, folder, failed)
     except EdgeCompressError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         return 2
 
 
-def _run(rows: Sequence[Row], data: str, folder: Path, *, quick: bool) -> list[str]:
-    """Run one row here, or each of several in a process of its own; the names of those that failed."""
-    if len(rows) == 1:
-        _run_here(rows[0], data, folder, quick=quick)
-        return []
-    failed = []
+def _run(rows: Sequence[Row], data: str, folder: Path, *, quick: bool) -> dict[str, Ending]:
+    """Run each row that is not finished in a process of its own; how those ended that failed."""
+    failed = {}
     for row in sorted(rows, key=lambda row: row.name != FLOAT):
-        command = [sys.executable, __file__, "--data", data, "--only", row.name, "--folder", str(folder), *["--quick"] * quick]
-        if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
-            failed.append(row.name)
+        command = [sys.executable, __file__, "--here", "--data", data, "--only", row.name, "--folder", str(folder), *["--quick"] * quick]
+        ending = run_child(command)
+        if not ending.ok:
+            failed[row.name] = ending
+            print(f"{row.name}: {ending}", file=sys.stderr, flush=True)
     return failed
 
 
@@ -98,7 +102,7 @@ class _Printer:
             print(f"  {stage} {done}{f' of {total}' if total else ''}", file=sys.stderr, flush=True)
 
 
-def _show(rows: Sequence[Row], folder: Path, failed: Sequence[str]) -> int:
+def _show(rows: Sequence[Row], folder: Path, failed: Mapping[str, Ending]) -> int:
     from technique_jobs.store import Store
     from technique_jobs.table import render
 
@@ -106,8 +110,8 @@ def _show(rows: Sequence[Row], folder: Path, failed: Sequence[str]) -> int:
     write_text(folder / "table.md", table)
     print(table, end="")
     if failed:
-        print(f"failed: {'; '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+        print("failed: " + "; ".join(f"{name} ({ending})" for name, ending in failed.items()), file=sys.stderr)
+    return max((ending.exit_code for ending in failed.values()), default=0)
 
 
 if __name__ == "__main__":

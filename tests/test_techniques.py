@@ -16,6 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+from technique_jobs.children import run_child
 from technique_jobs.kernels import Kernels, read_kernels
 from technique_jobs.rows import FLOAT, Goal, Row, read_rows
 from technique_jobs.store import Cost, Outcome, Result, Store
@@ -92,7 +93,17 @@ def test_without_data_it_says_so(tmp_path):
     """Without EDGECOMPRESS_DATA a full row ends in one sentence and a hint."""
     done = techniques("--data", "fsdd", "--only", FLOAT, "--folder", str(tmp_path))
     assert done.returncode == 2
+    assert f"failed: {FLOAT} (exit code 2)\n" in done.stderr
     assert "error: EDGECOMPRESS_DATA is not set, and fsdd is read from the folder that it names\n" in done.stderr
+
+
+def test_an_ending_is_told():
+    """A child's exit code, or the signal that native code ended it with, is said in words and passed on."""
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGABRT)"
+    endings = [run_child([sys.executable, "-c", code]) for code in ("", "raise SystemExit(3)", kill)]
+    assert [str(ending) for ending in endings] == ["exit code 0", "exit code 3", "ended by SIGABRT"]
+    assert [ending.exit_code for ending in endings] == [0, 3, 1]
+    assert [ending.ok for ending in endings] == [True, False, False]
 
 
 @pytest.mark.parametrize("data", ["cifar10", "fsdd"])
