@@ -16,6 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+from passes import Verdict, verdict_of
 from technique_jobs.children import run_child
 from technique_jobs.kernels import Kernels, read_kernels
 from technique_jobs.rows import FLOAT, Goal, Row, read_rows
@@ -23,6 +24,7 @@ from technique_jobs.store import Cost, Outcome, Result, Store
 from technique_jobs.table import Finished, missed, paired_difference, render
 
 from edgecompress.convert import read_tflite
+from edgecompress.pipeline.verify import Rung, Status
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TIMEOUT_S = 240
@@ -244,6 +246,20 @@ def test_clips_lie_within_their_second():
     assert np.mean(second**2) == pytest.approx(0.06**2 * 1.25, rel=0.1)
     assert place(clip // 8, np.random.default_rng(0)) == pytest.approx(second)
     assert len(place(np.ones(9000, np.int16), np.random.default_rng(0))) == 8000
+
+
+@pytest.mark.parametrize(
+    ("reference", "status", "verdict"),
+    [
+        ("TFLM host", Status.EQUAL, Verdict.EQUAL),
+        ("TFLM host", Status.DIFFERS, Verdict.DIFFERS),
+        ("TFLM host", Status.MISSING, Verdict.MISSING),
+        ("LiteRT reference", Status.DIFFERS, Verdict.MISSING),
+    ],
+)
+def test_passes_judges_generated_code(reference, status, verdict):
+    """Only bytes of the generated C that are not TensorFlow Lite Micro's are a failure; without that host there is nothing to judge."""
+    assert verdict_of(Rung("generated C on cortex-m4", reference, status)) is verdict
 
 
 def test_train_steps_reports_ratios():
