@@ -63,6 +63,7 @@ class ModelInfo:
     Attributes:
         arena_bytes: what the application gives to the model; for the aot engine the plan's peak, rounded up to 16.
         arena_bound_bytes: no plan of the same steps has a lower peak; None where nothing was planned, or an older version did.
+        arena_is_estimate: whether `arena_bytes` may be too little or too much, because no core was asked (the tflm engine only).
     """
 
     name: str
@@ -76,6 +77,7 @@ class ModelInfo:
     steps: tuple[StepInfo, ...]
     plan: tuple[PlannedBuffer, ...]
     arena_bound_bytes: int | None = None
+    arena_is_estimate: bool = False
 
     @property
     def arena_peak_bytes(self) -> int | None:

@@ -1,6 +1,8 @@
 """From generated sources to a linked firmware.
 
 generated + kernels + glue + start-up + board (+ application) --compile--> objects --link--> model alone (its size), firmware.elf
+
+The tflm engine's sources are C++, and TensorFlow Lite Micro's library is linked with them.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from edgecompress.artifact import Engine, Firmware, GeneratedModel
 from edgecompress.build.boot2 import render_boot2, seal_boot2
 from edgecompress.build.cortex_m import Speed, compile_flags, core_flags, link_flags, runtime_library
+from edgecompress.build.cpp import LIBRARIES, cpp_flags, locate_cpp, require_cpp
 from edgecompress.build.glue import (
     MANIFEST_SCHEMA,
     Manifest,
@@ -24,6 +27,7 @@ from edgecompress.build.glue import (
     render_manifest,
 )
 from edgecompress.build.sizes import check_fits, check_ram, measure_sizes, model_code_bytes
+from edgecompress.build.tflm import TflmTree
 from edgecompress.build.toolchain import ZIG, Compiler, Toolchain, locate
 from edgecompress.build.uf2 import to_uf2
 from edgecompress.elf import Image, read_elf
@@ -36,10 +40,13 @@ from edgecompress.tools import run_tool
 _ENTRY_POINTS = ("init", "input", "output", "invoke", "step")
 
 
-def build_firmware(generated: GeneratedModel, target: Target, *, toolchain: Toolchain = ZIG, output: Path) -> Firmware:
+def build_firmware(
+    generated: GeneratedModel, target: Target, *, toolchain: Toolchain = ZIG, output: Path, tflm: TflmTree | None = None
+) -> Firmware:
     """Compile and link a generated model for a target.
 
     Args:
+        tflm: TensorFlow Lite Micro, which the tflm engine needs.
         output: a folder; `firmware.elf`, `firmware.map`, `link.ld`, `generated/` and, where the target asks for it, `firmware.uf2` are
             written there, the ELF last.
 
@@ -50,15 +57,10 @@ def build_firmware(generated: GeneratedModel, target: Target, *, toolchain: Tool
         ToolError: the compiler is missing, or failed.
         OutputError: the folder cannot be written.
     """
-    if generated.info.engine is not Engine.AOT:
-        engine = generated.info.engine.value
-        raise UserError(
-            f"the engine {engine} cannot be linked here: it needs a checkout of TensorFlow Lite Micro, which no package holds",
-            hint=f"run edgecompress generate --engine {engine}, and add its files to your TensorFlow Lite Micro project",
-        )
+    compiler = _compiler(generated.info.engine, toolchain, tflm)
     check_ram(generated.info, target)
     with working_in(output) as work:
-        build = _Build(generated, target, locate(toolchain), work)
+        build = _Build(generated, target, compiler, work, tflm)
         firmware = build.run()
         _publish(work, output, ["firmware.uf2"] if target.image is not None else [])
     return Firmware(output / "firmware.elf", target.name, generated.info, firmware.sizes, firmware.toolchain)
@@ -81,6 +83,23 @@ def read_firmware(path: Path) -> Firmware:
     return Firmware(path, manifest.target, manifest.model, sizes, manifest.toolchain)
 
 
+def _compiler(engine: Engine, toolchain: Toolchain, tflm: TflmTree | None) -> Compiler:
+    """The compiler for an engine's sources.
+
+    Raises:
+        UserError: the engine's library is missing, or this toolchain has no C++.
+        ToolError: the compiler is not installed.
+    """
+    if engine is Engine.TFLM:
+        if tflm is None:
+            raise UserError(
+                "the engine tflm links TensorFlow Lite Micro, and no folder of it was named",
+                hint="add --tflm-dir DIR, or set EDGECOMPRESS_TFLM_DIR; docs/tflm.md says how to get one",
+            )
+        require_cpp(toolchain)
+    return locate(toolchain)
+
+
 @dataclass(frozen=True)
 class _Source:
     """One file to compile. Its object is named after `path`, so two files must not share a stem and a folder's name."""
@@ -96,11 +115,14 @@ class _Source:
 class _Build:
     """One build, in a folder of its own."""
 
-    def __init__(self, generated: GeneratedModel, target: Target, compiler: Compiler, work: Path) -> None:
+    def __init__(self, generated: GeneratedModel, target: Target, compiler: Compiler, work: Path, tflm: TflmTree | None) -> None:
         self.generated = generated
         self.target = target
         self.compiler = compiler
         self.work = work
+        self.tflm = tflm
+        self.cpp = () if tflm is None else locate_cpp(compiler)
+        self.version = compiler.version if tflm is None else f"{compiler.version}, {tflm.description}"
         self.firmware_dir = resource_dir("firmware")
         self.skeleton = (self.firmware_dir / "boards" / "cortex_m" / "link.ld.in").read_text(encoding="utf-8")
 
@@ -108,12 +130,14 @@ class _Build:
         info = self.generated.info
         self._write_generated()
         # The model's own objects, then the rest: both are linked, the first ones also alone.
-        model = [_Source(self.work / "generated" / name, Speed.SMALL) for name in self.generated.files if name.endswith(".c")]
+        model = [_Source(self.work / "generated" / name, Speed.SMALL) for name in self.generated.files if name.endswith((".c", ".cc"))]
         model += [_Source(self.firmware_dir / kernel, Speed.KERNEL) for kernel in self.generated.kernels]
         shared = [_Source(self.firmware_dir / "boards" / "cortex_m" / "memory.c", Speed.RUNTIME)]
+        if self.tflm is not None:
+            shared.append(_Source(self.firmware_dir / "boards" / "cortex_m" / "newlib.c", Speed.SMALL))
         objects = self._compile(model + shared + self._harness())
         code_bytes = model_code_bytes(self._link_model(objects[: len(model) + len(shared)]))
-        manifest = Manifest(MANIFEST_SCHEMA, self.target.name, self.compiler.version, code_bytes, info)
+        manifest = Manifest(MANIFEST_SCHEMA, self.target.name, self.version, code_bytes, info)
         write_text(self.work / "generated" / "manifest.s", render_manifest(manifest))
         objects += [self._assemble("generated/manifest.s"), *self._boot2()]
         image = self._link_firmware(objects, code_bytes)
@@ -122,7 +146,7 @@ class _Build:
         if self.target.image is not None:
             with replacing(self.work / "firmware.uf2") as path:
                 path.write_bytes(to_uf2(image, self.target.image.family))
-        return Firmware(self.work / "firmware.elf", self.target.name, info, sizes, self.compiler.version)
+        return Firmware(self.work / "firmware.elf", self.target.name, info, sizes, self.version)
 
     def _write_generated(self) -> None:
         for name, text in self.generated.files.items():
@@ -165,10 +189,15 @@ class _Build:
     def _compile_one(self, source: _Source) -> str:
         to = f"objects/{source.object_name}"
         includes = [self.work / "generated", self.firmware_dir / "include", self.firmware_dir / "boards" / self.target.board]
-        command = [*self.compiler.command, *compile_flags(self.compiler.kind, self.target, source.speed)]
-        command += [f"-I{folder}" for folder in includes]
         # No path of this machine reaches the output.
         places = {self.compiler.folder: "compiler", self.firmware_dir: "firmware", self.work: "."}
+        if self.tflm is not None and source.path.suffix == ".cc":
+            command = [*self.cpp, *cpp_flags(self.compiler, self.target, source.speed), *self.tflm.defines]
+            command += [f"-isystem{folder}" for folder in self.tflm.includes]
+            places[self.tflm.root] = "tflm"
+        else:
+            command = [*self.compiler.command, *compile_flags(self.compiler.kind, self.target, source.speed)]
+        command += [f"-I{folder}" for folder in includes]
         command += [f"-ffile-prefix-map={folder}={name}" for folder, name in places.items()]
         self._tool([*command, "-c", str(source.path), "-o", to])
         return to
@@ -202,11 +231,15 @@ class _Build:
         # The only paths of this machine in it are the compiler's.
         for folder in (*self.compiler.environment.values(), str(self.compiler.folder)):
             listing = listing.replace(folder, "compiler")
+        if self.tflm is not None:
+            listing = listing.replace(str(self.tflm.root), "tflm")
         write_text(self.work / "firmware.map", listing)
         return read_elf(self.work / "firmware.elf")
 
     def _link(self, objects: Sequence[str], entries: Sequence[str], script: Path, name: str) -> str:
         command = [*self.compiler.command, *link_flags(self.compiler.kind, self.target), *entries, "-T", str(script), *objects, "-o", name]
+        if self.tflm is not None:
+            return self._tool([*command, str(self.tflm.library), *LIBRARIES])
         try:
             return self._tool(command)
         except ToolError as e:

@@ -3,5 +3,6 @@
 from edgecompress.codegen.aot import generate_aot
 from edgecompress.codegen.preflight import Finding, check_supported, find_unsupported
 from edgecompress.codegen.tflm import generate_tflm
+from edgecompress.codegen.tflm_text import ExactArena
 
-__all__ = ["Finding", "check_supported", "find_unsupported", "generate_aot", "generate_tflm"]
+__all__ = ["ExactArena", "Finding", "check_supported", "find_unsupported", "generate_aot", "generate_tflm"]

@@ -16,7 +16,7 @@ from edgecompress.codegen.preflight import check_supported
 from edgecompress.codegen.specs import checked_name, tensor_spec
 from edgecompress.codegen.tflm_host import HostRun, run_on_host
 from edgecompress.codegen.tflm_ops import resolver_calls
-from edgecompress.codegen.tflm_text import ArenaEstimate, GoldenVector, TflmModel, tflm_files
+from edgecompress.codegen.tflm_text import ArenaEstimate, ExactArena, GoldenVector, TflmModel, tflm_files
 from edgecompress.errors import ModelError
 from edgecompress.graph import DType, Graph, Tensor
 from edgecompress.numerics.lcg import lcg_bytes
@@ -41,7 +41,7 @@ _NUMPY_TYPES: dict[DType, type[np.generic]] = {
 }
 
 
-def generate_tflm(graph: Graph, model_bytes: bytes, *, name: str | None = None) -> GeneratedModel:
+def generate_tflm(graph: Graph, model_bytes: bytes, *, name: str | None = None, arena: ExactArena | None = None) -> GeneratedModel:
     """The sources of a model for TensorFlow Lite Micro.
 
     `<name>.h/.cc` are the C API, `<name>_model.h/.cc` the file as an array, `<name>_ops.h` the resolver, `<name>_golden.h` one input and
@@ -52,6 +52,7 @@ def generate_tflm(graph: Graph, model_bytes: bytes, *, name: str | None = None) 
         graph: what `read_tflite` made of `model_bytes`.
         model_bytes: the .tflite.
         name: prefix of every symbol and file, a lower-case C identifier; the graph's name unless given.
+        arena: what was found on a core; an estimate from the host interpreter when None.
 
     Raises:
         UserError: `name` cannot be a prefix.
@@ -66,15 +67,13 @@ def generate_tflm(graph: Graph, model_bytes: bytes, *, name: str | None = None) 
     check_supported(graph, Engine.TFLM)
     inputs = [golden_input(graph.tensor(i)) for i in graph.inputs]
     host = run_on_host(model_bytes, graph.name, inputs, len(graph.outputs), _ample_arena(graph))
-    calls = resolver_calls(graph)
-    arena = _arena(graph, host)
     model = TflmModel(
         name=prefix,
         command=_command(graph, prefix),
         graph=graph,
         data=model_bytes,
-        resolver_calls=calls,
-        arena=arena,
+        resolver_calls=resolver_calls(graph),
+        arena=arena or _estimate(graph, host),
         golden=None if host is None else GoldenVector(host.version, GOLDEN_SEED, tuple(inputs), host.outputs),
     )
     info = ModelInfo(
@@ -83,11 +82,12 @@ def generate_tflm(graph: Graph, model_bytes: bytes, *, name: str | None = None) 
         engine=Engine.TFLM,
         macs=graph.macs,
         parameters=graph.parameters,
-        arena_bytes=model.state_words * 8 + arena.bytes,
+        arena_bytes=model.arena_bytes,
         inputs=tuple(tensor_spec(graph.tensor(i)) for i in graph.inputs),
         outputs=tuple(tensor_spec(graph.tensor(i)) for i in graph.outputs),
         steps=(),
         plan=(),
+        arena_is_estimate=arena is None,
     )
     return GeneratedModel(info, tflm_files(model), ())
 
@@ -122,7 +122,7 @@ def _ample_arena(graph: Graph) -> int:
     return 2 * _activation_bytes(graph) + _AMPLE_BYTES_PER_OP * len(graph.ops) + _AMPLE_BYTES
 
 
-def _arena(graph: Graph, host: HostRun | None) -> ArenaEstimate:
+def _estimate(graph: Graph, host: HostRun | None) -> ArenaEstimate:
     if host is not None:
         return ArenaEstimate(host.arena_bytes, host.version)
     rough = _activation_bytes(graph) + _BYTES_PER_OP * len(graph.ops) + _BYTES_PER_TENSOR * len(graph.tensors) + _BYTES_OF_INTERPRETER

@@ -17,6 +17,7 @@ _BYTES_A_LINE = 16
 # 9 words per op. A static_assert in the source compares it with what the compiler sees.
 _INTERPRETER_WORDS = 96
 _WORDS_PER_OP = 9
+_CORE_POINTER_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,14 @@ class ArenaEstimate:
 
     bytes: int
     host_version: str | None
+
+
+@dataclass(frozen=True)
+class ExactArena:
+    """Bytes of the whole arena, interpreter included, found by running the firmware; `where` says on which core, with which library."""
+
+    bytes: int
+    where: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +62,7 @@ class TflmModel:
     graph: Graph
     data: bytes
     resolver_calls: tuple[ResolverCall, ...]
-    arena: ArenaEstimate
+    arena: ArenaEstimate | ExactArena
     golden: GoldenVector | None
 
     @property
@@ -61,6 +70,13 @@ class TflmModel:
         """Pointer-sized words for the interpreter and the resolver, a multiple of 4."""
         words = _INTERPRETER_WORDS + _WORDS_PER_OP * len(self.resolver_calls)
         return (words + 3) // 4 * 4
+
+    @property
+    def arena_bytes(self) -> int:
+        """Of the whole arena on a 32-bit core, a multiple of 16."""
+        if isinstance(self.arena, ExactArena):
+            return self.arena.bytes
+        return self.state_words * _CORE_POINTER_BYTES + self.arena.bytes
 
 
 def tflm_files(model: TflmModel) -> dict[str, str]:
@@ -100,13 +116,7 @@ def _header(model: TflmModel) -> str:
 extern "C" {{
 #endif
 
-{_arena_comment(model)}
-#ifndef {upper}_TENSOR_ARENA_BYTES
-#define {upper}_TENSOR_ARENA_BYTES {model.arena.bytes}
-#endif
-// The interpreter and the resolver live at the start of the arena.
-#define {upper}_STATE_BYTES ({model.state_words} * sizeof(void *))
-#define {upper}_ARENA_BYTES ({upper}_STATE_BYTES + {upper}_TENSOR_ARENA_BYTES)
+{_arena(model)}
 #define {upper}_ARENA_ALIGNMENT 16
 #define {upper}_STEP_COUNT 0
 #define {upper}_INPUT_COUNT {len(graph.inputs)}
@@ -129,6 +139,9 @@ int {name}_invoke(void *arena);
 /* This engine runs a model as a whole: there are no steps, and the answer is always -2. */
 int {name}_step(void *arena, int step);
 
+/* After init: how much of the arena the interpreter took. It needs a little more while it starts. */
+size_t {name}_arena_used_bytes(const void *arena);
+
 #ifdef __cplusplus
 }}
 #endif
@@ -136,16 +149,38 @@ int {name}_step(void *arena, int step);
 """
 
 
-def _arena_comment(model: TflmModel) -> str:
-    if model.arena.host_version is None:
+def _arena(model: TflmModel) -> str:
+    """The arena's sizes, and where they come from."""
+    upper = model.name.upper()
+    if isinstance(model.arena, ExactArena):
+        return f"""\
+// The arena, with the interpreter and the resolver at its start: EXACT for {comment_text(model.arena.where)}.
+// With 16 bytes less it does not start there.
+#ifndef {upper}_ARENA_BYTES
+#define {upper}_ARENA_BYTES {model.arena.bytes}
+#endif"""
+    return f"""\
+{_estimate_comment(model.arena)}
+#ifndef {upper}_TENSOR_ARENA_BYTES
+#define {upper}_TENSOR_ARENA_BYTES {model.arena.bytes}
+#endif
+// The interpreter and the resolver live at the start of the arena.
+#define {upper}_STATE_BYTES ({model.state_words} * sizeof(void *))
+#ifndef {upper}_ARENA_BYTES
+#define {upper}_ARENA_BYTES ({upper}_STATE_BYTES + {upper}_TENSOR_ARENA_BYTES)
+#endif"""
+
+
+def _estimate_comment(arena: ArenaEstimate) -> str:
+    if arena.host_version is None:
         return """\
 // Arena for tensors: a ROUGH ESTIMATE, the sum of all activations without reuse. TensorFlow Lite Micro's host interpreter was not
 // installed where this was generated. Kernels with scratch buffers (CMSIS-NN) may need more."""
     return f"""\
 // Arena for tensors: an ESTIMATE, what TensorFlow Lite Micro's host interpreter needs at least
-// (tflite-micro {comment_text(model.arena.host_version)}, 64-bit, reference kernels).
+// (tflite-micro {comment_text(arena.host_version)}, 64-bit, reference kernels).
 // A 32-bit core with reference kernels needs less. CMSIS-NN and other optimized kernels add scratch buffers that are not in this figure:
-// define it larger when init returns -1."""
+// define it larger when init returns -1. edgecompress build --engine tflm finds the exact figure."""
 
 
 def _tensors(model: TflmModel, role: str, indices: Sequence[int]) -> str:
@@ -190,8 +225,12 @@ struct State {{
     tflite::MicroInterpreter interpreter;
 }};
 
-static_assert(sizeof(State) <= {upper}_STATE_BYTES, "{name}: this version of TensorFlow Lite Micro needs more room for its interpreter");
-static_assert({upper}_STATE_BYTES % {upper}_ARENA_ALIGNMENT == 0, "{name}: tensors must start aligned");
+// Tensors start aligned behind it.
+constexpr size_t kStateBytes = (sizeof(State) + {upper}_ARENA_ALIGNMENT - 1) / {upper}_ARENA_ALIGNMENT * {upper}_ARENA_ALIGNMENT;
+
+#ifdef {upper}_STATE_BYTES
+static_assert(kStateBytes <= {upper}_STATE_BYTES, "{name}: this version of TensorFlow Lite Micro needs more room for its interpreter");
+#endif
 
 tflite::MicroInterpreter &interpreter_of(void *arena) {{ return static_cast<State *>(arena)->interpreter; }}
 
@@ -199,12 +238,12 @@ tflite::MicroInterpreter &interpreter_of(void *arena) {{ return static_cast<Stat
 
 extern "C" int {name}_init(void *arena, size_t arena_bytes) {{
     const bool aligned = reinterpret_cast<uintptr_t>(arena) % {upper}_ARENA_ALIGNMENT == 0;
-    if (arena == nullptr || !aligned || arena_bytes < {upper}_ARENA_BYTES)
+    if (arena == nullptr || !aligned || arena_bytes < {upper}_ARENA_BYTES || arena_bytes <= kStateBytes)
         return kErrorArena;
     if (tflite::GetModel({name}_model)->version() != TFLITE_SCHEMA_VERSION)
         return kErrorInvoke;
-    uint8_t *tensors = static_cast<uint8_t *>(arena) + {upper}_STATE_BYTES;
-    State *state = new (arena) State(tensors, arena_bytes - {upper}_STATE_BYTES);
+    uint8_t *tensors = static_cast<uint8_t *>(arena) + kStateBytes;
+    State *state = new (arena) State(tensors, arena_bytes - kStateBytes);
     return state->interpreter.AllocateTensors() == kTfLiteOk ? kOk : kErrorArena;
 }}
 
@@ -224,6 +263,10 @@ extern "C" int {name}_step(void *arena, int step) {{
     (void)arena;
     (void)step;
     return kErrorIndex;
+}}
+
+extern "C" size_t {name}_arena_used_bytes(const void *arena) {{
+    return kStateBytes + static_cast<const State *>(arena)->interpreter.arena_used_bytes();
 }}
 """
 

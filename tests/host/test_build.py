@@ -157,12 +157,12 @@ def test_exactly_as_large_as_the_target_fits(tmp_path):
 
 
 def test_tflm_cannot_be_linked_from_packages(tmp_path):
-    """The other engine's sources are for the user's own project, and the error says so."""
+    """The other engine's library comes from the user, and the error says how to name it."""
     generated = toy_model()
     other = dataclasses.replace(generated, info=dataclasses.replace(generated.info, engine=Engine.TFLM))
-    with pytest.raises(UserError, match="needs a checkout of TensorFlow Lite Micro") as caught:
+    with pytest.raises(UserError, match="links TensorFlow Lite Micro") as caught:
         build_firmware(other, M4, output=tmp_path / "out")
-    assert "generate --engine tflm" in caught.value.hint
+    assert "--tflm-dir" in caught.value.hint
 
 
 def test_a_board_that_is_not_there_is_named(tmp_path):

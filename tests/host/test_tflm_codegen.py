@@ -12,7 +12,7 @@ from sample_models import every_op, float_and_half, tiny_classifier, with_custom
 from tflite_builder import ModelBuilder, run_tflm
 
 from edgecompress.artifact import Engine
-from edgecompress.codegen import generate_tflm, tflm_host
+from edgecompress.codegen import ExactArena, generate_tflm, tflm_host
 from edgecompress.codegen.tflm import golden_input
 from edgecompress.codegen.tflm_ops import _ADD_NAMES, _INT8_HEADERS, _INT8_KERNELS
 from edgecompress.convert import read_tflite
@@ -118,7 +118,17 @@ def test_the_arena_is_the_smallest_that_works(tiny):
     with pytest.raises(RuntimeError):
         runtime.Interpreter.from_bytes(tiny_classifier(), arena_size=size - 16)
     words = int(re.search(r"NET_STATE_BYTES \((\d+) \* sizeof", tiny.files["net.h"])[1])
-    assert words % 4 == 0 and tiny.info.arena_bytes == size + 8 * words
+    assert words % 4 == 0 and tiny.info.arena_bytes == size + 4 * words and tiny.info.arena_is_estimate
+
+
+def test_an_arena_that_a_core_gave_is_called_exact(monkeypatch):
+    """With an exact arena the header says for what it is exact, and has that figure alone."""
+    monkeypatch.setattr("edgecompress.codegen.tflm.run_on_host", lambda *_: None)
+    data = tiny_classifier()
+    generated = generate_tflm(read_tflite(data, name="net"), data, arena=ExactArena(2960, "cortex-m4 and some library"))
+    header = generated.files["net.h"]
+    assert macro(header, "NET_ARENA_BYTES") == "2960" and "EXACT for cortex-m4 and some library" in header and "ESTIMATE" not in header
+    assert generated.info.arena_bytes == 2960 and not generated.info.arena_is_estimate
 
 
 @pytest.mark.parametrize("answer", [16, 160, 4640, 65536])
@@ -252,6 +262,7 @@ class MicroInterpreter {
   TfLiteTensor *input(size_t) { return &t_; }
   TfLiteTensor *output(size_t) { return &t_; }
   TfLiteStatus Invoke() { return kTfLiteOk; }
+  size_t arena_used_bytes() const { return 64; }
  private:
   TfLiteTensor t_;
   size_t size_;
@@ -278,7 +289,9 @@ int main(void)
     if (net_init(arena, NET_ARENA_BYTES - 1) != -1 || net_init(arena + 1, 16000) != -1 || net_init(NULL, 16000) != -1) return 1;
     if (net_init(arena, NET_ARENA_BYTES) != 0 || net_invoke(arena) != 0 || net_step(arena, 0) != -2) return 2;
     if (net_input(arena, NET_INPUT_COUNT) != NULL || net_output(arena, -1) != NULL) return 3;
-    if ((unsigned char *)net_input(arena, 0) != arena + NET_STATE_BYTES || net_output(arena, 0) == NULL) return 4;
+    const unsigned char *input = net_input(arena, 0);
+    if (input <= arena || input > arena + NET_STATE_BYTES || (input - arena) % 16 != 0 || net_output(arena, 0) == NULL) return 4;
+    if (net_arena_used_bytes(arena) != (size_t)(input - arena) + 64) return 6;
     if (sizeof net_golden_input_0 != NET_INPUT_0_BYTES || sizeof net_golden_output_0 != NET_OUTPUT_0_BYTES) return 5;
     puts("fine");
     return 0;

@@ -21,6 +21,11 @@
 extern uint32_t ec_data_start[], ec_data_end[], ec_bss_start[], ec_bss_end[];
 extern const uint32_t ec_data_load[];
 
+/* Constructors of C++ objects with static storage, in the order in which they run; C has none. */
+typedef void ec_constructor(void);
+extern ec_constructor *const ec_constructors_start[];
+extern ec_constructor *const ec_constructors_end[];
+
 void Reset_Handler(void);
 _Noreturn void ec_start(void);
 void ec_fault_handler(void);
@@ -55,6 +60,12 @@ __attribute__((noinline)) static void prepare_memory(void)
         *to = 0;
 }
 
+static void run_constructors(void)
+{
+    for (ec_constructor *const *constructor = ec_constructors_start; constructor < ec_constructors_end; constructor++)
+        (*constructor)();
+}
+
 /* The first instructions. They use no stack, because of chips whose RAM cannot be written before the board has powered it up.
  * Where a board has no ec_port_power_up, its address is 0. */
 __attribute__((naked)) void Reset_Handler(void)
@@ -86,6 +97,7 @@ __attribute__((used)) _Noreturn void ec_start(void)
 #endif
     __asm volatile("dsb\n isb" ::: "memory");
     prepare_memory();
+    run_constructors();
     ec_app_main();
 }
 
