@@ -16,6 +16,7 @@ FLOOR_OF = {
     "files": 0,
     "resources": 0,
     "progress": 0,
+    "protocol": 0,
     "tools": 0,
     "validation": 0,
     "elf": 1,

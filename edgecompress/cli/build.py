@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecompress.cli.options import engine_option, keep_input_option, model_argument, name_option, target_argument, toolchain_option
-from edgecompress.errors import TargetError, UserError
+from edgecompress.cli.options import (
+    engine_option,
+    keep_input_option,
+    model_argument,
+    name_option,
+    refuse_options,
+    target_argument,
+    toolchain_option,
+)
+from edgecompress.errors import TargetError
 
 if TYPE_CHECKING:
     from edgecompress.artifact import Firmware
@@ -42,9 +50,7 @@ _OF_APPS = {**_OF_ANDROID, "labels": "--labels"}
     help="android, ios: the classes' names, one a line, or a JSON array of strings.",
 )
 @click.option("--litert", metavar="VERSION", help="android: the release of LiteRT that the module depends on.")
-@click.pass_context
 def command(
-    context: click.Context,
     target: str,
     model: Path,
     engine: str,
@@ -63,29 +69,18 @@ def command(
     `ios` a Swift package. Exit code 3 when the model does not fit.
     """
     if target in APPS:
-        _refuse(context, _OF_FIRMWARE, f"{target} is no core to build firmware for")
+        refuse_options(_OF_FIRMWARE, f"{target} is no core to build firmware for")
         if target == "ios":
-            _refuse(context, _OF_ANDROID, "it is for Android modules")
+            refuse_options(_OF_ANDROID, "it is for Android modules")
         _build_app(target, model, package, output, name, labels, layout, litert)
         return
-    _refuse(context, _OF_APPS, f"{target} is no app")
+    refuse_options(_OF_APPS, f"{target} is no app")
     if target == "local" or target.startswith(("serial:", "adb:", "ssh:")):
         raise TargetError(
             f"{target} is no core to build for",
             hint="name one that edgecompress targets lists, such as cortex-m4; measure builds for computers and phones by itself",
         )
     _build_firmware(target, model, engine, toolchain, output, name, keep_input)
-
-
-def _refuse(context: click.Context, options: dict[str, str], why: str) -> None:
-    """An option that would have no effect is an error.
-
-    Raises:
-        UserError: one of `options` was given.
-    """
-    for parameter, option in options.items():
-        if context.get_parameter_source(parameter) is click.core.ParameterSource.COMMANDLINE:
-            raise UserError(f"{option} has no effect here: {why}", hint="leave it out")
 
 
 def _build_app(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgecompress.cli.options import refuse_options
 from edgecompress.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,16 +53,19 @@ def machine_options(function: _Function) -> _Function:
     return function
 
 
-def refuse_port(target: str, port: str | None) -> None:
-    """A port is of boards that have no operating system.
+def refuse_board_options(target: str, port: str | None) -> None:
+    """A port, and a choice of compiler, are of boards that have no operating system.
 
     Raises:
         UserError: one was given for a machine.
     """
     from edgecompress.pipeline.machines import is_machine
 
-    if port is not None and is_machine(target):
+    if not is_machine(target):
+        return
+    if port is not None:
         raise UserError(f"--port has no effect on {target}, which is no board on a port", hint="leave it out")
+    refuse_options({"toolchain": "--toolchain"}, f"programs for {target} are always compiled by zig")
 
 
 def read_machine(target: str, **given: Any) -> MachineOptions | None:  # noqa: ANN401 (click's parameters, named as MachineOptions' fields)

@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecompress.cli.machine_options import machine_options, read_machine, refuse_port
+from edgecompress.cli.machine_options import machine_options, read_machine, refuse_board_options
 from edgecompress.cli.options import (
     any_engine_option,
     device_argument,
     optional_model_argument,
     port_option,
+    refuse_options,
     require_other_file,
     require_port,
     toolchain_option,
 )
 from edgecompress.errors import MismatchError
+from edgecompress.protocol import SerialProtocol
 
 if TYPE_CHECKING:
     from edgecompress.profile import Profile
+
+_NOT_OF_MLPERF = {"engine": "--engine", "data": "--data", "parity_inputs": "--parity-inputs", "toolchain": "--toolchain"}
 
 
 @click.command(short_help="Latency, memory, parity on a target.")
@@ -49,10 +53,16 @@ if TYPE_CHECKING:
 @port_option
 @click.option(
     "--protocol",
-    type=click.Choice(["edgecompress", "mlperf-tiny"]),
-    default="edgecompress",
+    type=click.Choice([protocol.value for protocol in SerialProtocol]),
+    default=SerialProtocol.EDGECOMPRESS.value,
     show_default=True,
-    help="With serial: what the firmware on --port speaks. mlperf-tiny: any firmware of that benchmark; its times only.",
+    help="What the firmware of a board on a port speaks. mlperf-tiny: any firmware of that benchmark; its times only.",
+)
+@click.option(
+    "--record",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Save what is said on a board's port; --port replay:FILE plays it back as a device.",
 )
 @toolchain_option
 @machine_options
@@ -67,6 +77,7 @@ def command(
     data: str | None,
     port: str | None,
     protocol: str,
+    record: Path | None,
     toolchain: str,
     threads: int,
     kernels: str | None,
@@ -86,13 +97,17 @@ def command(
     from edgecompress.pipeline import measure
     from edgecompress.profile import profile_text, write_profile
 
+    if SerialProtocol(protocol) is SerialProtocol.MLPERF_TINY:
+        refuse_options(_NOT_OF_MLPERF, f"{protocol} tells times only, of whatever model the board holds")
     require_port(target, port)
-    refuse_port(target, port)
+    refuse_board_options(target, port)
     machine = read_machine(
         target, threads=threads, kernels=kernels, core=core, benchmark_model=benchmark_model, min_seconds=min_seconds, python=python
     )
     if output is not None:
         require_other_file(output, model)
+    if record is not None:
+        require_other_file(str(record), model)
     with ProgressDisplay() as progress:
         profile = measure(
             target,
@@ -106,7 +121,8 @@ def command(
             data=data,
             commands=(_command_line(),),
             machine=machine,
-            protocol=protocol,
+            protocol=SerialProtocol(protocol),
+            record=record,
             progress=progress,
         )
     if output == "-":

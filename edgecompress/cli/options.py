@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -43,6 +44,21 @@ def require_other_file(output: str, model: Path | None) -> None:
     """
     if output != "-" and model is not None and os.path.realpath(output) == os.path.realpath(model):
         raise OutputError(f"{output} is the model itself, which the result would replace", hint="name another file")
+
+
+def refuse_options(options: Mapping[str, str], why: str) -> None:
+    """An option that would have no effect is an error.
+
+    Args:
+        options: parameters of the running command, with the option that each was given by.
+
+    Raises:
+        UserError: one of them was given on the command line.
+    """
+    context = click.get_current_context()
+    for parameter, option in options.items():
+        if context.get_parameter_source(parameter) is click.core.ParameterSource.COMMANDLINE:
+            raise UserError(f"{option} has no effect here: {why}", hint="leave it out")
 
 
 def read_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

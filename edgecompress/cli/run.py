@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from edgecompress.cli.machine_options import machine_options, read_machine, refuse_port
+from edgecompress.cli.machine_options import machine_options, read_machine, refuse_board_options
 from edgecompress.cli.options import (
     any_engine_option,
     device_argument,
@@ -65,7 +65,7 @@ def command(
     from edgecompress.pipeline import run
 
     require_port(target, port)
-    refuse_port(target, port)
+    refuse_board_options(target, port)
     machine = read_machine(
         target, threads=threads, kernels=kernels, core=core, benchmark_model=benchmark_model, min_seconds=min_seconds, python=python
     )

@@ -1,32 +1,23 @@
-"""A serial port as lines with deadlines: pyserial opens it (a device file, socket://HOST:PORT, any URL of pyserial), errors are ours."""
+"""A way to a device as lines with deadlines."""
 
 from __future__ import annotations
 
-import errno
-import re
-import select
-import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
 
+from edgecompress.device.session_log import REPLAY, Recording, recorded, replayed
+from edgecompress.device.stream import Stream, open_stream
 from edgecompress.device.wire import LineReader, shown
-from edgecompress.errors import DeviceError, LinkError
 
-READ_BYTES = 4096
-# Where a port cannot be waited for (Windows, RFC 2217), it is asked this often.
-POLL_S = 0.002
 # What error messages quote of the bytes that came last.
 TAIL_BYTES = 80
-_SOCKET = re.compile(r"socket://(\[[^\]]+\]|[^:/?#\[\]]+):\d{1,5}([/?].*)?$")
 
 
 class Link:
-    """An open port. Reads and writes raise LinkError when the other side is gone."""
+    """An open stream. Reads and writes raise LinkError when the other side is gone."""
 
-    def __init__(self, port: Any, url: str) -> None:  # noqa: ANN401 (pyserial is untyped)
-        self._port = port
+    def __init__(self, stream: Stream, url: str) -> None:
+        self._stream = stream
         self._reader = LineReader()
         self._lines: deque[str] = deque()
         self._tail = bytearray()
@@ -39,8 +30,7 @@ class Link:
         Raises:
             LinkError: the port is gone, or does not take bytes within its write timeout.
         """
-        with _port_errors(self.url):
-            self._port.write(data)
+        self._stream.write(data)
 
     def read_line(self, timeout_s: float) -> str | None:
         """The next line without its end, or None when none was complete in time.
@@ -48,13 +38,21 @@ class Link:
         Raises:
             LinkError: the port is gone, or the line is endless.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline = self.now() + timeout_s
         while not self._lines:
-            remaining = deadline - time.monotonic()
+            remaining = deadline - self.now()
             if remaining <= 0:
                 return None
-            self._take(self._read(remaining))
+            self._take(self._stream.read(remaining))
         return self._lines.popleft()
+
+    def now(self) -> float:
+        """Seconds of a clock that only rises: this computer's, or that of the session that is played back."""
+        return self._stream.now()
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass on that clock."""
+        self._stream.sleep(seconds)
 
     @property
     def last_seen(self) -> str:
@@ -63,10 +61,7 @@ class Link:
 
     def close(self) -> None:
         """Close the port; may be called twice."""
-        try:
-            self._port.close()
-        except OSError:
-            return  # it is gone already
+        self._stream.close()
 
     def _take(self, data: bytes) -> None:
         self.received_bytes += len(data)
@@ -74,64 +69,27 @@ class Link:
         del self._tail[:-TAIL_BYTES]
         self._lines.extend(self._reader.feed(data))
 
-    def _read(self, timeout_s: float) -> bytes:
-        """Bytes that are there, waiting up to `timeout_s` for the first."""
-        with _port_errors(self.url):
-            try:
-                select.select([self._port.fileno()], [], [], timeout_s)
-            except (OSError, AttributeError, ValueError):
-                time.sleep(min(POLL_S, timeout_s))  # no file descriptor to wait for
-            data: bytes = self._port.read(READ_BYTES)  # opened with timeout 0: returns at once
-        return data
 
+def open_link(url: str, *, baud: int, write_timeout_s: float, recording: Recording | None = None) -> Link:
+    """Open a port (`/dev/ttyACM0`, `socket://HOST:PORT`, any URL of pyserial), or a recorded session (`replay:FILE`).
 
-def open_link(url: str, *, baud: int, write_timeout_s: float) -> Link:
-    """Open a port.
+    Args:
+        recording: where a log of the session goes.
 
     Raises:
-        DeviceError: it is absent, busy, forbidden, or no serial port.
+        DataError: the recorded session is missing or damaged.
+        DeviceError: the port is absent, busy, forbidden, or no serial port.
+        OutputError: the log cannot be written.
     """
-    import serial
-
-    if url.startswith("socket://") and not _SOCKET.match(url):
-        raise DeviceError(f"{url} names no host and port", hint="write socket://HOST:PORT, for example socket://localhost:4000")
-    try:
-        port = serial.serial_for_url(url, baudrate=baud, timeout=0, write_timeout=write_timeout_s, exclusive=True)
-    except ValueError as e:
-        raise DeviceError(
-            f"{url} at {baud} baud cannot be opened: {e}", hint="give a device like /dev/ttyACM0, or socket://HOST:PORT"
-        ) from e
-    except OSError as e:  # pyserial's SerialException is one
-        raise _open_error(url, e) from e
-    return Link(port, url)
-
-
-def _open_error(url: str, error: OSError) -> DeviceError:
-    if error.errno == errno.ENOENT:
-        return DeviceError(f"there is no serial port {url}", hint=_known_ports())
-    if error.errno in (errno.EBUSY, errno.EAGAIN):
-        return DeviceError(f"the serial port {url} is in use by another program", hint="close that program (a terminal? a debugger?)")
-    if error.errno in (errno.EACCES, errno.EPERM):
-        hint = "add yourself to the group that owns it (Debian: sudo adduser $USER dialout), then log in again"
-        return DeviceError(f"you may not open the serial port {url}", hint=hint)
-    return DeviceError(f"the serial port {url} cannot be opened: {error}", hint=_known_ports())
-
-
-def _known_ports() -> str:
-    from serial.tools import list_ports
-
-    names = sorted(port.device for port in list_ports.comports())
-    return f"ports on this machine: {', '.join(names)}" if names else "no serial port is connected to this machine: check the USB cable"
-
-
-@contextmanager
-def _port_errors(url: str) -> Iterator[None]:
-    """Errors of a port that was open."""
-    import serial
-
-    try:
-        yield
-    except serial.SerialTimeoutException as e:
-        raise LinkError(f"{url}: the device takes no bytes", hint="reset the device; check flow control") from e
-    except OSError as e:
-        raise LinkError(f"{url}: the link dropped: {e}", hint="check the cable, and whether the device restarted") from e
+    stream: Stream
+    if url.startswith(REPLAY):
+        stream = replayed(Path(url.removeprefix(REPLAY)), recording)
+    else:
+        stream = open_stream(url, baud=baud, write_timeout_s=write_timeout_s)
+    if recording is not None:
+        try:
+            stream = recorded(stream, recording, url=url, baud=baud)
+        except BaseException:
+            stream.close()
+            raise
+    return Link(stream, url)

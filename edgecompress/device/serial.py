@@ -6,7 +6,6 @@ several frames on the way and goes back to the first one that the device misses.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -18,6 +17,7 @@ from edgecompress.conditions import Conditions, drift_of, spread_of
 from edgecompress.device import wire
 from edgecompress.device.interface import DeviceModel, check_inputs
 from edgecompress.device.link import Link, open_link
+from edgecompress.device.session_log import Recording
 from edgecompress.device.ticks import TickUnit, microseconds
 from edgecompress.errors import DeviceError, LinkError
 from edgecompress.profile import Measurement
@@ -40,10 +40,18 @@ _STATUS_NAMES = {-1: "EC_ERROR_ARENA", -2: "EC_ERROR_INDEX", -3: "EC_ERROR_INVOK
 _RESET_HINT = "reset the device, and check its power and cable"
 
 
-def open_serial(url: str, *, baud: int, timeout_s: float = REPLY_TIMEOUT_S, clock_check_s: float = CLOCK_CHECK_S) -> SerialDevice:
-    """The device on a port (`/dev/ttyACM0`, `socket://HOST:PORT`, any URL of pyserial).
+def open_serial(
+    url: str,
+    *,
+    baud: int,
+    timeout_s: float = REPLY_TIMEOUT_S,
+    clock_check_s: float = CLOCK_CHECK_S,
+    recording: Recording | None = None,
+) -> SerialDevice:
+    """The device on a port (`/dev/ttyACM0`, `socket://HOST:PORT`, any URL of pyserial, or `replay:FILE`: a recorded session).
 
     Args:
+        recording: where a log of the session goes.
         timeout_s: for the device to start, and for each reply that carries no inference.
         clock_check_s: over which `measure` compares the device's clock with this computer's; 0 leaves that out.
 
@@ -51,7 +59,7 @@ def open_serial(url: str, *, baud: int, timeout_s: float = REPLY_TIMEOUT_S, cloc
         DeviceError: the port is absent, busy or forbidden; the device is silent, speaks something else, or its model does not start.
         LinkError: the link dropped, or its frames are damaged again and again.
     """
-    link = open_link(url, baud=baud, write_timeout_s=timeout_s)
+    link = open_link(url, baud=baud, write_timeout_s=timeout_s, recording=recording)
     try:
         return SerialDevice(link, timeout_s=timeout_s, clock_check_s=clock_check_s, environment={"port": url, "baud": str(baud)})
     except BaseException:
@@ -190,7 +198,7 @@ class SerialDevice:
     def _compare_clocks(self) -> tuple[float, float]:
         """How fast the device's counter runs against this computer's clock, and how exactly that is known."""
         first_s, first_ticks, first_trip_s = self._read_both_clocks()
-        time.sleep(self._clock_check_s)
+        self._link.sleep(self._clock_check_s)
         last_s, last_ticks, last_trip_s = self._read_both_clocks()
         passed_s = last_s - first_s
         return (last_ticks - first_ticks) / self._clock.ticks_hz / passed_s, (first_trip_s + last_trip_s) / 2 / passed_s
@@ -203,9 +211,9 @@ class SerialDevice:
         """
         readings = []
         for _ in range(_CLOCK_READINGS):
-            before = time.monotonic()
+            before = self._link.now()
             (ticks,) = wire.parse_numbers(self._ask("now"), 1)
-            after = time.monotonic()
+            after = self._link.now()
             readings.append(((before + after) / 2, ticks, after - before))
         if any(later[1] < earlier[1] for earlier, later in pairwise(readings)):
             raise LinkError(f"{self._link.url}: the device's counter went back: {[ticks for _, ticks, _ in readings]}", hint=_RESET_HINT)
@@ -266,20 +274,20 @@ class SerialDevice:
 
     def _discard(self, frames: int) -> None:
         """Let the answers to frames on the way pass, so that they do not queue up behind the next ones."""
-        deadline = time.monotonic() + GREETING_S
+        deadline = self._link.now() + GREETING_S
         for _ in range(2 * frames):
-            if self._link.read_line(max(0.0, deadline - time.monotonic())) is None:
+            if self._link.read_line(max(0.0, deadline - self._link.now())) is None:
                 return
 
     # ---- frames ----
 
     def _greet(self) -> wire.Info:
         """Find our firmware: end whatever half a command it holds, and ask for `info` until it answers."""
-        deadline = time.monotonic() + self._timeout_s
+        deadline = self._link.now() + self._timeout_s
         patience = min(GREETING_S, self._timeout_s / GREETINGS)
         sequence = self._next_sequence()  # one for all, so that a late answer counts
         rounds = 0
-        while time.monotonic() < deadline:
+        while self._link.now() < deadline:
             self._link.send(wire.END.encode("ascii"))
             self._unfinished += 1
             self._send(sequence, "info")
@@ -344,15 +352,15 @@ class SerialDevice:
             DeviceError: the device stopped in a fault, or (when it is greeted) speaks another dialect.
             LinkError: the device restarted.
         """
-        deadline = time.monotonic() + timeout_s
-        while (line := self._link.read_line(max(0.0, deadline - time.monotonic()))) is not None:
+        deadline = self._link.now() + timeout_s
+        while (line := self._link.read_line(max(0.0, deadline - self._link.now()))) is not None:
             if wire.is_answer(line):
                 try:
                     answer = wire.decode_answer(line)
                 except LinkError:
                     return None
                 if answer.sequence == sequence and answer.body == wire.RUNNING:
-                    deadline = time.monotonic() + INFERENCE_TIMEOUT_S
+                    deadline = self._link.now() + INFERENCE_TIMEOUT_S
                 elif answer.sequence == sequence:
                     return answer
                 elif (wire.refusal(answer.body) or "").startswith("frame"):

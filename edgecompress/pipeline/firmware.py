@@ -19,6 +19,7 @@ from edgecompress.target import EmulatorLink, SerialLink, Target, load_target
 
 if TYPE_CHECKING:
     from edgecompress.build.layouts import ProjectLayout
+    from edgecompress.device.session_log import Recording
 
 SERIAL = "serial:"
 # The MLPerf Tiny runner's rate, for a device whose facts are unknown.
@@ -181,15 +182,46 @@ class OpenedTarget:
     firmware: Firmware | None
 
 
+@dataclass(frozen=True)
+class SerialPort:
+    """Where a board is, and how fast it speaks; `target` is None for a board whose facts are unknown (`serial:`)."""
+
+    url: str
+    baud: int
+    target: Target | None
+
+
+def serial_port(target: Target | None, port: str | None) -> SerialPort | None:
+    """The port that leads to a board: the named one, else the one with the board's USB id. None where there is no wire.
+
+    Raises:
+        DeviceError: none was named, and none or several could be it.
+    """
+    from edgecompress.device.ports import find_port
+
+    link = None if target is None else target.link
+    if port is not None:
+        return SerialPort(port, link.baud if isinstance(link, SerialLink) else DEFAULT_BAUD, target)
+    if target is None:
+        raise DeviceError(f"{SERIAL} is reached over a serial port, and none was named", hint="add --port, for example --port /dev/ttyACM0")
+    return SerialPort(find_port(target).url, link.baud, target) if isinstance(link, SerialLink) else None
+
+
 @contextmanager
 def open_target(
-    target: str, model: Path | None, *, engine: Engine | None, port: str | None, toolchain: str = "zig"
+    target: str,
+    model: Path | None,
+    *,
+    engine: Engine | None,
+    port: str | None,
+    toolchain: str = "zig",
+    recording: Recording | None = None,
 ) -> Iterator[OpenedTarget]:
     """A device ready to run `model`; a .tflite is built first, in a temporary folder."""
     facts = None if target == SERIAL else load_target(target)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
         firmware = None if model is None else _firmware(facts, model, engine=engine, toolchain=toolchain, folder=Path(folder))
-        device = _connect(facts, firmware, port)
+        device = _connect(facts, firmware, port, recording)
         try:
             yield OpenedTarget(device, facts, firmware)
         finally:
@@ -225,18 +257,14 @@ def _firmware(target: Target | None, path: Path, *, engine: Engine | None, toolc
     return firmware
 
 
-def _connect(target: Target | None, firmware: Firmware | None, port: str | None) -> Device:
+def _connect(target: Target | None, firmware: Firmware | None, port: str | None, recording: Recording | None = None) -> Device:
     """The way to the device that its facts name."""
     from edgecompress.device import open_emulator, open_qemu, open_serial
-    from edgecompress.device.ports import find_port
 
-    link = None if target is None else target.link
-    if port is not None:
-        return open_serial(port, baud=link.baud if isinstance(link, SerialLink) else DEFAULT_BAUD)
-    if target is None:
-        raise DeviceError(f"{SERIAL} is reached over a serial port, and none was named", hint="add --port, for example --port /dev/ttyACM0")
-    if isinstance(link, SerialLink):
-        return open_serial(find_port(target).url, baud=link.baud)
-    if firmware is None:
-        raise ModelError(f"{target.name} holds no model of its own", hint="give a .tflite or a firmware.elf after the target")
-    return open_emulator(firmware, target) if isinstance(link, EmulatorLink) else open_qemu(firmware, target)
+    found = serial_port(target, port)
+    if found is not None:
+        return open_serial(found.url, baud=found.baud, recording=recording)
+    if target is None or firmware is None:
+        name = SERIAL if target is None else target.name
+        raise ModelError(f"{name} holds no model of its own", hint="give a .tflite or a firmware.elf after the target")
+    return open_emulator(firmware, target) if isinstance(target.link, EmulatorLink) else open_qemu(firmware, target)

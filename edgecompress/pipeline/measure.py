@@ -14,9 +14,9 @@ from edgecompress.conditions import Conditions, judge
 from edgecompress.device import DeviceModel
 from edgecompress.errors import MismatchError, ModelError, TargetError
 from edgecompress.numerics.lcg import lcg_inputs
-from edgecompress.pipeline.firmware import OpenedTarget, open_target, require_model
+from edgecompress.pipeline.firmware import SERIAL, OpenedTarget, open_target, require_model, serial_port
 from edgecompress.pipeline.machines import MachineOptions, OpenedMachine, is_machine, open_machine
-from edgecompress.pipeline.mlperf import MLPERF_TINY, measure_mlperf
+from edgecompress.pipeline.mlperf import measure_mlperf
 from edgecompress.pipeline.reference import BUILTIN_TOLERANCE, LITERT_TOLERANCE, check_parity
 from edgecompress.pipeline.samples import load_samples
 from edgecompress.pipeline.sources import LoadedModel, is_firmware, load_model
@@ -33,9 +33,12 @@ from edgecompress.profile import (
     summarize,
 )
 from edgecompress.progress import Progress, silent
+from edgecompress.protocol import SerialProtocol
+from edgecompress.target import SerialLink, load_target
 
 if TYPE_CHECKING:
     from edgecompress.device.adb import PhoneFacts
+    from edgecompress.device.session_log import Recording
 
 # An instruction count hardly depends on the input (below 0.05 % on MLPerf Tiny's models), a clock on a busy host does.
 RUNS_COUNTED = 3
@@ -60,7 +63,8 @@ def measure(
     accuracy: Accuracy | None = None,
     tags: Sequence[str] = (),
     machine: MachineOptions | None = None,
-    protocol: str = "edgecompress",
+    protocol: SerialProtocol = SerialProtocol.EDGECOMPRESS,
+    record: Path | None = None,
     progress: Progress = silent,
 ) -> Profile:
     """Measure one model on one device.
@@ -74,7 +78,8 @@ def measure(
         data: real inputs for that, as `verify` takes them; the first is timed as well. Generated ones (seeds 1, 2, ...) when None.
         reference: the .tflite behind a firmware.elf, so that its outputs can be compared as well.
         machine: threads, kernels and core on a target with an operating system (`local`, `adb:`, `ssh:`).
-        protocol: "mlperf-tiny" for `serial:` when any firmware of that benchmark is on `port`: its times only.
+        protocol: MLPERF_TINY when any firmware of that benchmark is on the board: its times only.
+        record: where a log of the session with a board goes; `port="replay:FILE"` plays it back.
         commands: how this measurement was asked for, kept in the profile.
 
     Raises:
@@ -85,8 +90,9 @@ def measure(
         >>> edgecompress.measure("cortex-m4", Path("digits.tflite")).latency.unit
         'instructions'
     """
-    if protocol == MLPERF_TINY:
-        profile = _measure_mlperf(target, port, model, runs, warmup)
+    recording = _recording(record, target, port, commands)
+    if protocol is SerialProtocol.MLPERF_TINY:
+        profile = _measure_mlperf(target, port, model, runs, warmup, recording)
     elif is_machine(target):
         loaded = load_model(require_model(model, target))
         options = machine or MachineOptions()
@@ -100,7 +106,7 @@ def measure(
     else:
         source = reference or (model if model is not None and not is_firmware(model) else None)
         known = None if source is None else load_model(source)
-        with open_target(target, model, engine=engine, port=port, toolchain=toolchain) as opened:
+        with open_target(target, model, engine=engine, port=port, toolchain=toolchain, recording=recording) as opened:
             profile = _measure_device(target, opened, known, runs, warmup, [] if known is None else _samples(known, data, parity_inputs))
     return profile.model_copy(
         update={
@@ -112,12 +118,30 @@ def measure(
     )
 
 
-def _measure_mlperf(target: str, port: str | None, model: Path | None, runs: int | None, warmup: int | None) -> Profile:
-    if target != "serial:" or port is None:
-        raise TargetError(f"{MLPERF_TINY} is spoken by a board on a port, not by {target}", hint="write serial: --port /dev/ttyACM0")
+def _recording(record: Path | None, target: str, port: str | None, commands: Sequence[str]) -> Recording | None:
+    """Raises TargetError: a device without a wire, of which there is no session."""
+    if record is None:
+        return None
+    on_a_wire = not is_machine(target) and (port is not None or target == SERIAL or isinstance(load_target(target).link, SerialLink))
+    if not on_a_wire:
+        raise TargetError(f"a session is recorded of a board on a serial port; {target} is none", hint="leave --record out")
+    from edgecompress.device.session_log import Recording
+
+    return Recording(record, " && ".join(commands))
+
+
+def _measure_mlperf(
+    target: str, port: str | None, model: Path | None, runs: int | None, warmup: int | None, recording: Recording | None
+) -> Profile:
+    facts = None if target == SERIAL or is_machine(target) else load_target(target)
+    found = None if is_machine(target) else serial_port(facts, port)
+    if found is None:
+        raise TargetError(
+            f"{SerialProtocol.MLPERF_TINY.value} is spoken by a board on a port, not by {target}", hint="write serial: --port /dev/ttyACM0"
+        )
     graph = None if model is None else load_model(model).graph
     size = None if graph is None else sum(graph.tensor(i).bytes for i in graph.inputs)
-    return measure_mlperf(port, target=target, input_bytes=size, runs=runs, warmup=warmup)
+    return measure_mlperf(found, input_bytes=size, runs=runs, warmup=warmup, recording=recording)
 
 
 def _measure_machine(

@@ -1,43 +1,35 @@
-"""Firmware that speaks MLPerf Tiny's protocol, whoever wrote it, as a profile.
-
-The protocol has no checksum. So the device's time is read twice before and twice after each inference, everything must be in order,
-and the whole is held against this computer's clock. A damaged digit that stays inside these bounds cannot be seen.
-"""
+"""Firmware that speaks MLPerf Tiny's protocol, whoever wrote it, as a profile."""
 
 from __future__ import annotations
 
 import platform
-import time
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from edgecompress import __version__
-from edgecompress.conditions import Conditions, drift_of, judge, spread_of
-from edgecompress.errors import DataError, LinkError
+from edgecompress.conditions import judge
+from edgecompress.errors import DataError
 from edgecompress.numerics.lcg import lcg_inputs
-from edgecompress.profile import Measurement, Memory, Profile, ProfiledModel, summarize
+from edgecompress.pipeline.firmware import SerialPort
+from edgecompress.profile import Limits, Memory, Profile, ProfiledModel, summarize
+from edgecompress.protocol import SerialProtocol
 
 if TYPE_CHECKING:
-    from edgecompress.device import MlperfDevice
+    from edgecompress.device.session_log import Recording
 
-BAUD = 115200
 RUNS = 100
 WARMUP = 10
-MOST_CLOCK_ERROR = 0.05
-"""By how much a device's interval may exceed this computer's around it: RC oscillators are off by 1 %, hot ones by more."""
-CLOCK_SLACK_US = 2000.0
-"""Beside that: two readings of a clock that counts milliseconds."""
-MLPERF_TINY = "mlperf-tiny"
 INPUT_BYTES = {"ic01": 3072, "kws01": 490, "vww01": 27648, "ad01": 2560}
 """Bytes of one sample of the benchmark's data sets: 32x32x3 and 96x96x3 pixels, 49x10 features, 640 float32."""
 
 
-def measure_mlperf(port: str, *, target: str, input_bytes: int | None, runs: int | None, warmup: int | None) -> Profile:
+def measure_mlperf(
+    port: SerialPort, *, input_bytes: int | None, runs: int | None, warmup: int | None, recording: Recording | None = None
+) -> Profile:
     """Measure what runs behind `port`; engine and parity are not known.
 
     Args:
         input_bytes: of one sample, where the model's id is none of the benchmark's.
+        recording: where a log of the session goes.
 
     Raises:
         DataError: the device runs a model that is none of the benchmark's, and `input_bytes` is None.
@@ -46,78 +38,36 @@ def measure_mlperf(port: str, *, target: str, input_bytes: int | None, runs: int
     """
     from edgecompress.device import open_mlperf
 
-    with open_mlperf(port, baud=BAUD) as device:
-        facts = device.profile()
-        size = INPUT_BYTES.get(facts.model, input_bytes)
+    with open_mlperf(port.url, baud=port.baud, recording=recording) as device:
+        model = device.profile().model
+        size = INPUT_BYTES.get(model, input_bytes)
         if size is None:
             raise DataError(
-                f"{port}: the device runs {facts.model!r}; the input's size is known of {', '.join(INPUT_BYTES)} only",
+                f"{port.url}: the device runs {model!r}; the input's size is known of {', '.join(INPUT_BYTES)} only",
                 hint="give the model's .tflite after the target",
             )
-        device.load(_sample(facts.model, size))
-        first, *_ = _timed_runs(device, port, 1)
-        if warmup is None or warmup > 0:
-            device.infer(WARMUP if warmup is None else warmup, 0)
-        samples = _timed_runs(device, port, runs or RUNS)
-        vendor = device.name
-    conditions = Conditions(spread=spread_of(samples), drift=drift_of(samples))
+        measured = device.measure(_sample(model, size), runs=runs or RUNS, warmup=WARMUP if warmup is None else warmup)
+    conditions = measured.conditions
     return Profile(
-        target=target,
-        model=ProfiledModel(name=facts.model, sha256=None, macs=None, parameters=None),
+        target="serial:" if port.target is None else port.target.name,
+        model=ProfiledModel(name=model, sha256=None, macs=None, parameters=None),
         engine=None,
         toolchain=None,
-        latency=summarize(Measurement(unit="us", samples=tuple(samples), first=first)),
+        latency=summarize(measured),
         memory=Memory(),
         environment={
             "edgecompress": __version__,
             "python": platform.python_version(),
             "host": f"{platform.system()} {platform.machine()}",
-            "port": port,
-            "protocol": MLPERF_TINY,
-            "vendor": vendor,
-            "firmware": facts.firmware,
+            "protocol": SerialProtocol.MLPERF_TINY.value,
+            **measured.environment,
         },
+        limits=None if port.target is None else Limits(flash_bytes=port.target.flash_bytes, ram_bytes=port.target.ram_bytes),
         conditions=conditions,
-        validity=judge(conditions),
+        validity=None if conditions is None else judge(conditions),
     )
 
 
 def _sample(model: str, size: int) -> bytes:
     """Generated bytes; zeros for ad01, whose bytes are float32 and must be numbers."""
     return bytes(size) if model == "ad01" else lcg_inputs(1, [size])[0]
-
-
-def _timed_runs(device: MlperfDevice, port: str, count: int) -> list[float]:
-    return [_timed_run(device, port) for _ in range(count)]
-
-
-def _timed_run(device: MlperfDevice, port: str) -> float:
-    """Microseconds of one inference, between times of the device that are in order and fit this computer's clock."""
-    began = time.monotonic()
-    before = [device.timestamp(), device.timestamp()]
-    sent = time.monotonic()
-    measured = float(device.infer(1, 0).microseconds)
-    came_us = (time.monotonic() - sent) * 1e6
-    after = [device.timestamp(), device.timestamp()]
-    passed_us = (time.monotonic() - began) * 1e6
-    check_times(port, [*before, *after], measured, came_us=came_us, passed_us=passed_us)
-    return measured
-
-
-def check_times(port: str, times: Sequence[int], measured: float, *, came_us: float, passed_us: float) -> None:
-    """Hold a device's microseconds against each other and against this computer's.
-
-    Args:
-        times: the device's, two before the inference and two after it.
-        measured: the device's, of the inference alone.
-        came_us, passed_us: this computer's, around the inference and around all of it.
-
-    Raises:
-        LinkError: the times fall, or are longer than what passed here.
-    """
-    hint = "a digit was damaged, or the device's clock is wrong or wraps: check the cable, and measure again"
-    if any(later < earlier for earlier, later in pairwise(times)) or measured > times[2] - times[1]:
-        raise LinkError(f"{port}: the device's times are out of order: {list(times)}, with {measured:.0f} us for the inference", hint=hint)
-    for what, theirs, ours in (("its inference", measured, came_us), ("all of it", float(times[-1] - times[0]), passed_us)):
-        if theirs > ours * (1 + MOST_CLOCK_ERROR) + CLOCK_SLACK_US:
-            raise LinkError(f"{port}: the device says {theirs:.0f} us for {what}; {ours:.0f} us passed here", hint=hint)

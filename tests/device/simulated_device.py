@@ -63,6 +63,7 @@ class SimulatedDevice:
         self._input = bytearray(self.size)
         self._next = 0
         self._answers = 0
+        self._us = 1134
         self._db = bytearray()
         self._db_size = 0
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -171,17 +172,23 @@ class SimulatedDevice:
         if word == "profile":
             return "m-profile-[firmware 7]\r\nm-model-[ic01]\r\n"
         if word == "timestamp":
-            return "m-lap-us-1234\r\n"
+            return f"m-lap-us-{self._tell_time()}\r\n"
         if word == "db":
             return self._load_db(rest)
         if word == "infer":
             runs, warmup = rest.split(" ")
-            last = 1000 + 250 * int(runs)
+            start = self._tell_time()
+            self._us = end = start + 250 * int(runs)
             return (
-                f"m-warmup-start-{warmup}\r\nm-warmup-done\r\nm-infer-start-{runs}\r\nm-lap-us-1000\r\nm-lap-us-{last}\r\n"
+                f"m-warmup-start-{warmup}\r\nm-warmup-done\r\nm-infer-start-{runs}\r\nm-lap-us-{start}\r\nm-lap-us-{end}\r\n"
                 "m-infer-done\r\nm-results-[0.125,-0.000,0.875]\r\n"
             )
         return f"e-[Unknown command: {word}]\r\n"
+
+    def _tell_time(self) -> int:
+        """Microseconds; 100 pass between two readings."""
+        self._us += 100
+        return self._us
 
     def _load_db(self, rest: str) -> str:
         if rest.startswith("load "):

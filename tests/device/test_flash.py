@@ -447,7 +447,8 @@ def test_without_a_port_nothing_is_written(nucleo, pyocd, ports):
 def test_the_port_with_the_boards_usb_id_is_taken(monkeypatch, ports):
     """`measure` and `run` need no --port when one port only has the target's USB id."""
     opened = []
-    monkeypatch.setattr("edgecompress.device.open_serial", lambda url, *, baud: opened.append((url, baud)) or SimpleNamespace(close=bool))
+    open_serial = lambda url, *, baud, **_: opened.append((url, baud)) or SimpleNamespace(close=bool)  # noqa: E731
+    monkeypatch.setattr("edgecompress.device.open_serial", open_serial)
     ports += [port("/dev/ttyS0"), port("/dev/ttyUSB0", vid=0x0403, pid=0x6001), port("/dev/ttyACM3", **STLINK)]
     with open_target(NUCLEO, None, engine=None, port=None):
         assert opened == [("/dev/ttyACM3", 115200)]

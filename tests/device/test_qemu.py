@@ -193,7 +193,7 @@ def test_mlperf_tiny_on_a_terminal(terminal: Machine):
             dut.load(bytes(17))
         dut.load(bytes(64))  # float32: zeros, which are the zero point
         printed = dut._command("db print")
-    assert printed == ["m-buffer-fd-fd-fd-fd-fd-fd-fd-fd"] * 2
+    assert printed.lines == ("m-buffer-fd-fd-fd-fd-fd-fd-fd-fd",) * 2
 
 
 def test_both_protocols_share_a_port(terminal: Machine):
