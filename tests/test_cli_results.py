@@ -119,9 +119,14 @@ def test_options_arrive_as_they_were_given(output, monkeypatch):
         return Firmware(Path("f.elf"), target, info, MemorySizes(1, 1, 1, 1, 1), "gcc")
 
     monkeypatch.setattr(pipeline, "build", fake_build)
-    extra = [] if output is None else ["-o", output, "--name", "kws", "--keep-input", "--engine", "tflm", "--toolchain", "gcc"]
+    extra = (
+        []
+        if output is None
+        else ["-o", output, "--name", "kws", "--keep-input", "--engine", "tflm", "--toolchain", "gcc", "--tflm-dir", "tflm"]
+    )
     assert main(["build", "cortex-m7", "m.tflite", *extra]) == 0
-    expected = {"target": "cortex-m7", "model": Path("m.tflite"), "engine": Engine.AOT, "toolchain": "zig"}
+    expected = {"target": "cortex-m7", "model": Path("m.tflite"), "engine": Engine.AOT, "toolchain": None}
     given = {"engine": Engine.TFLM, "toolchain": "gcc", "output": Path("build/out"), "name": "kws", "keep_input": True}
-    rest = {"output": None, "name": None, "keep_input": False}
+    given["tflm_dir"] = Path("tflm")
+    rest = {"output": None, "name": None, "keep_input": False, "tflm_dir": None}
     assert asked == {**expected, **(rest if output is None else given)}

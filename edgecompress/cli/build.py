@@ -13,7 +13,9 @@ from edgecompress.cli.options import (
     model_argument,
     name_option,
     refuse_options,
+    refuse_tflm_dir,
     target_argument,
+    tflm_dir_option,
     toolchain_option,
 )
 from edgecompress.errors import TargetError
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from edgecompress.artifact import Firmware
 
 APPS = ("android", "ios")
-_OF_FIRMWARE = {"engine": "--engine", "toolchain": "--toolchain", "keep_input": "--keep-input"}
+ESTIMATED = ", an estimate: no core of this kind is emulated here"
+_OF_FIRMWARE = {"engine": "--engine", "toolchain": "--toolchain", "tflm_dir": "--tflm-dir", "keep_input": "--keep-input"}
 _OF_ANDROID = {"package": "--package", "layout": "--layout", "litert": "--litert"}
 _OF_APPS = {**_OF_ANDROID, "labels": "--labels"}
 
@@ -32,6 +35,7 @@ _OF_APPS = {**_OF_ANDROID, "labels": "--labels"}
 @model_argument
 @engine_option
 @toolchain_option
+@tflm_dir_option
 @click.option("-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Where it goes. [default: build/TARGET/NAME]")
 @name_option
 @keep_input_option
@@ -54,7 +58,8 @@ def command(
     target: str,
     model: Path,
     engine: str,
-    toolchain: str,
+    toolchain: str | None,
+    tflm_dir: Path | None,
     output: Path | None,
     name: str | None,
     keep_input: bool,
@@ -80,7 +85,8 @@ def command(
             f"{target} is no core to build for",
             hint="name one that edgecompress targets lists, such as cortex-m4; measure builds for computers and phones by itself",
         )
-    _build_firmware(target, model, engine, toolchain, output, name, keep_input)
+    refuse_tflm_dir(tflm_dir, engine)
+    _build_firmware(target, model, engine, toolchain, tflm_dir, output, name, keep_input)
 
 
 def _build_app(
@@ -103,13 +109,23 @@ def _build_app(
     build_android_command(model, package, output, name, labels, layout, litert)
 
 
-def _build_firmware(target: str, model: Path, engine: str, toolchain: str, output: Path | None, name: str | None, keep_input: bool) -> None:
+def _build_firmware(
+    target: str,
+    model: Path,
+    engine: str,
+    toolchain: str | None,
+    tflm_dir: Path | None,
+    output: Path | None,
+    name: str | None,
+    keep_input: bool,
+) -> None:
     from edgecompress.artifact import Engine
     from edgecompress.cli.console import stdout_console
     from edgecompress.cli.tables import print_pairs
     from edgecompress.pipeline import build
 
-    firmware = build(target, model, engine=Engine(engine), toolchain=toolchain, output=output, name=name, keep_input=keep_input)
+    kind = Engine(engine)
+    firmware = build(target, model, engine=kind, toolchain=toolchain, output=output, name=name, keep_input=keep_input, tflm_dir=tflm_dir)
     print_pairs(stdout_console(), _facts(firmware))
 
 
@@ -124,6 +140,6 @@ def _facts(firmware: Firmware) -> list[tuple[str, str]]:
         ("engine", firmware.info.engine.value),
         ("toolchain", firmware.toolchain),
         ("flash", f"{format_bytes(sizes.flash_bytes)} ({split})"),
-        ("arena", format_bytes(sizes.arena_bytes)),
+        ("arena", format_bytes(sizes.arena_bytes) + (ESTIMATED if firmware.info.arena_is_estimate else "")),
         ("static RAM", format_bytes(sizes.static_ram_bytes)),
     ]

@@ -16,8 +16,10 @@ from edgecompress.cli.options import (
     optional_model_argument,
     port_option,
     refuse_options,
+    refuse_tflm_dir,
     require_other_file,
     require_port,
+    tflm_dir_option,
     toolchain_option,
 )
 from edgecompress.errors import MismatchError
@@ -65,6 +67,7 @@ _NOT_OF_MLPERF = {"engine": "--engine", "data": "--data", "parity_inputs": "--pa
     help="Save what is said on a board's port; --port replay:FILE plays it back as a device.",
 )
 @toolchain_option
+@tflm_dir_option
 @machine_options
 def command(
     target: str,
@@ -78,7 +81,8 @@ def command(
     port: str | None,
     protocol: str,
     record: Path | None,
-    toolchain: str,
+    toolchain: str | None,
+    tflm_dir: Path | None,
     threads: int,
     kernels: str | None,
     core: str,
@@ -101,6 +105,7 @@ def command(
         refuse_options(_NOT_OF_MLPERF, f"{protocol} tells times only, of whatever model the board holds")
     require_port(target, port)
     refuse_board_options(target, port)
+    refuse_tflm_dir(tflm_dir, engine)
     machine = read_machine(
         target, threads=threads, kernels=kernels, core=core, benchmark_model=benchmark_model, min_seconds=min_seconds, python=python
     )
@@ -117,6 +122,7 @@ def command(
             runs=runs,
             warmup=warmup,
             toolchain=toolchain,
+            tflm_dir=tflm_dir,
             parity_inputs=parity_inputs,
             data=data,
             commands=(_command_line(),),

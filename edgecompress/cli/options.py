@@ -61,6 +61,16 @@ def refuse_options(options: Mapping[str, str], why: str) -> None:
             raise UserError(f"{option} has no effect here: {why}", hint="leave it out")
 
 
+def refuse_tflm_dir(tflm_dir: Path | None, engine: str | None) -> None:
+    """A folder of TensorFlow Lite Micro goes with the engine that links it.
+
+    Raises:
+        UserError: it was named for another engine.
+    """
+    if tflm_dir is not None and engine != "tflm":
+        raise UserError("--tflm-dir has no effect here: the engine is not tflm", hint="add --engine tflm, or leave it out")
+
+
 def read_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """The name, checked.
 
@@ -86,7 +96,7 @@ engine_option = click.option(
     type=click.Choice(["aot", "tflm"]),
     default="aot",
     show_default=True,
-    help="aot: the model as plain C calls on this project's kernels. tflm: as C arrays for firmware that links TensorFlow Lite Micro.",
+    help="aot: the model as plain C calls on this project's kernels. tflm: as a C array for TensorFlow Lite Micro, which build links.",
 )
 any_engine_option = click.option(
     "--engine",
@@ -96,9 +106,13 @@ any_engine_option = click.option(
 toolchain_option = click.option(
     "--toolchain",
     type=click.Choice(["zig", "gcc"]),
-    default="zig",
-    show_default=True,
-    help="zig: the compiler that installs with this package. gcc: arm-none-eabi-gcc from PATH.",
+    help="zig: the compiler that installs with this package. gcc: arm-none-eabi-gcc from PATH. [default: zig; gcc with --engine tflm]",
+)
+tflm_dir_option = click.option(
+    "--tflm-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="With --engine tflm: TensorFlow Lite Micro, a tree in which its Makefile has run. [default: $EDGECOMPRESS_TFLM_DIR]",
 )
 port_option = click.option(
     "--port", metavar="URL", help="Where a board is: /dev/ttyACM0, COM3, or any pyserial URL such as socket://localhost:4000."

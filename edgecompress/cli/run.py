@@ -14,8 +14,10 @@ from edgecompress.cli.options import (
     device_argument,
     optional_model_argument,
     port_option,
+    refuse_tflm_dir,
     require_other_file,
     require_port,
+    tflm_dir_option,
     toolchain_option,
 )
 from edgecompress.errors import OutputError, UserError
@@ -41,6 +43,7 @@ _MAX_INPUT_BYTES = 256 << 20
 )
 @port_option
 @toolchain_option
+@tflm_dir_option
 @machine_options
 def command(
     target: str,
@@ -49,7 +52,8 @@ def command(
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
     port: str | None,
-    toolchain: str,
+    toolchain: str | None,
+    tflm_dir: Path | None,
     threads: int,
     kernels: str | None,
     core: str,
@@ -66,6 +70,7 @@ def command(
 
     require_port(target, port)
     refuse_board_options(target, port)
+    refuse_tflm_dir(tflm_dir, engine)
     machine = read_machine(
         target, threads=threads, kernels=kernels, core=core, benchmark_model=benchmark_model, min_seconds=min_seconds, python=python
     )
@@ -76,7 +81,7 @@ def command(
             raise UserError(f"{option} - was given {names.count('-')} times; a stream carries one tensor", hint="give files for the others")
     given = [_read(name) for name in inputs]
     known = None if engine is None else Engine(engine)
-    results = run(target, model, engine=known, inputs=given, port=port, toolchain=toolchain, machine=machine)
+    results = run(target, model, engine=known, inputs=given, port=port, toolchain=toolchain, machine=machine, tflm_dir=tflm_dir)
     _write_all(results, outputs)
 
 

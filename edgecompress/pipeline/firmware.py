@@ -14,7 +14,7 @@ from edgecompress.device import Device
 from edgecompress.errors import DeviceError, ModelError
 from edgecompress.files import staging, write_text
 from edgecompress.pipeline.machines import MachineOptions, is_machine, open_machine
-from edgecompress.pipeline.sources import LoadedModel, generate_sources, is_firmware, load_model
+from edgecompress.pipeline.sources import LoadedModel, generate_sources, is_firmware, load_model, refuse_keep_input
 from edgecompress.target import EmulatorLink, SerialLink, Target, load_target
 
 if TYPE_CHECKING:
@@ -86,15 +86,19 @@ def build(
     model: Path,
     *,
     engine: Engine = Engine.AOT,
-    toolchain: str = "zig",
+    toolchain: str | None = None,
     output: Path | None = None,
     name: str | None = None,
     keep_input: bool = False,
+    tflm_dir: Path | None = None,
 ) -> Firmware:
     """Compile and link the model as firmware for a target.
 
     Args:
         target: a target's name, or the path of its TOML file.
+        toolchain: "zig" or "gcc"; zig when None, and gcc for the tflm engine, which takes no other.
+        tflm_dir: TensorFlow Lite Micro for the tflm engine, a tree in which its Makefile has run; the folder in EDGECOMPRESS_TFLM_DIR
+            when None.
         output: the folder for firmware.elf; build/TARGET/NAME when None.
 
     Raises:
@@ -108,7 +112,9 @@ def build(
     """
     device = load_target(target)
     loaded = load_model(model, name=name)
-    return build_loaded(device, loaded, engine=engine, toolchain=toolchain, output=output, name=name, keep_input=keep_input)
+    return build_loaded(
+        device, loaded, engine=engine, toolchain=toolchain, output=output, name=name, keep_input=keep_input, tflm_dir=tflm_dir
+    )
 
 
 def build_loaded(
@@ -116,17 +122,24 @@ def build_loaded(
     model: LoadedModel,
     *,
     engine: Engine,
-    toolchain: str = "zig",
+    toolchain: str | None = None,
     output: Path | None = None,
     name: str | None = None,
     keep_input: bool = False,
+    tflm_dir: Path | None = None,
 ) -> Firmware:
     """As `build`, for a model that was read already."""
-    from edgecompress.build import build_firmware, find_toolchain
+    from edgecompress.build import GCC, ZIG, build_firmware, find_toolchain
 
+    chosen = find_toolchain(toolchain) if toolchain is not None else GCC if engine is Engine.TFLM else ZIG
+    if engine is Engine.TFLM:
+        from edgecompress.pipeline.tflm import build_tflm
+
+        refuse_keep_input(keep_input=keep_input)
+        return build_tflm(target, model, folder=tflm_dir, toolchain=chosen, output=output, name=name)
     sources = generate_sources(model, engine, name=name, keep_input=keep_input)
     folder = output or Path("build") / target.name / sources.info.name
-    return build_firmware(sources, target, toolchain=find_toolchain(toolchain), output=folder)
+    return build_firmware(sources, target, toolchain=chosen, output=folder)
 
 
 def run(
@@ -136,8 +149,9 @@ def run(
     inputs: Sequence[bytes],
     engine: Engine | None = None,
     port: str | None = None,
-    toolchain: str = "zig",
+    toolchain: str | None = None,
     machine: MachineOptions | None = None,
+    tflm_dir: Path | None = None,
 ) -> list[bytes]:
     """One inference on a device: raw tensor bytes in, raw tensor bytes out.
 
@@ -146,6 +160,7 @@ def run(
         model: a .tflite, or a firmware.elf; None for what a device on `port` runs.
         inputs: one entry per model input, row-major, little-endian.
         machine: threads and kernels on a target with an operating system.
+        tflm_dir: see `build`.
 
     Raises:
         DeviceError: the device is absent, silent or faulted.
@@ -158,7 +173,7 @@ def run(
         loaded = load_model(require_model(model, target))
         with open_machine(target, loaded, engine=engine, options=machine or MachineOptions()) as opened_machine:
             return opened_machine.device.run(inputs)
-    with open_target(target, model, engine=engine, port=port, toolchain=toolchain) as opened:
+    with open_target(target, model, engine=engine, port=port, toolchain=toolchain, tflm_dir=tflm_dir) as opened:
         return opened.device.run(inputs)
 
 
@@ -214,13 +229,16 @@ def open_target(
     *,
     engine: Engine | None,
     port: str | None,
-    toolchain: str = "zig",
+    toolchain: str | None = None,
+    tflm_dir: Path | None = None,
     recording: Recording | None = None,
 ) -> Iterator[OpenedTarget]:
     """A device ready to run `model`; a .tflite is built first, in a temporary folder."""
     facts = None if target == SERIAL else load_target(target)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
-        firmware = None if model is None else _firmware(facts, model, engine=engine, toolchain=toolchain, folder=Path(folder))
+        firmware = None
+        if model is not None:
+            firmware = _firmware(facts, model, engine=engine, toolchain=toolchain, tflm_dir=tflm_dir, folder=Path(folder))
         device = _connect(facts, firmware, port, recording)
         try:
             yield OpenedTarget(device, facts, firmware)
@@ -229,7 +247,7 @@ def open_target(
 
 
 @contextmanager
-def open_model(target: str, model: LoadedModel, *, toolchain: str = "zig") -> Iterator[Device]:
+def open_model(target: str, model: LoadedModel, *, toolchain: str | None = None) -> Iterator[Device]:
     """A device that runs a model which is in memory, through the aot engine, built in a temporary folder."""
     facts = load_target(target)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
@@ -240,12 +258,15 @@ def open_model(target: str, model: LoadedModel, *, toolchain: str = "zig") -> It
             device.close()
 
 
-def _firmware(target: Target | None, path: Path, *, engine: Engine | None, toolchain: str, folder: Path) -> Firmware | None:
+def _firmware(
+    target: Target | None, path: Path, *, engine: Engine | None, toolchain: str | None, tflm_dir: Path | None, folder: Path
+) -> Firmware | None:
     """The firmware in `path`, or one built from the model in it; None for a model whose core is unknown (`serial:`)."""
     if not is_firmware(path):
         if target is None:
             return None
-        return build_loaded(target, load_model(path), engine=engine or Engine.AOT, toolchain=toolchain, output=folder)
+        kind = engine or Engine.AOT
+        return build_loaded(target, load_model(path), engine=kind, toolchain=toolchain, output=folder, tflm_dir=tflm_dir)
     from edgecompress.build import read_firmware
 
     firmware = read_firmware(path)

@@ -55,7 +55,8 @@ def measure(
     port: str | None = None,
     runs: int | None = None,
     warmup: int | None = None,
-    toolchain: str = "zig",
+    toolchain: str | None = None,
+    tflm_dir: Path | None = None,
     parity_inputs: int = 3,
     data: str | None = None,
     reference: Path | None = None,
@@ -72,6 +73,7 @@ def measure(
     Args:
         target: a target's name or file, `local`, `adb:SERIAL`, `ssh:USER@HOST`, or `serial:` with `port`.
         model: a .tflite or a firmware.elf; None for what a device on `port` runs.
+        toolchain, tflm_dir: see `build`.
         runs, warmup: timed and untimed inferences; defaults differ for counted instructions and read clocks. On a machine with an
             operating system, the usual 100 runs after 10 warm-ups go on for a second and half a second at least.
         parity_inputs: how many inputs are compared with the reference kernels; 0 skips it.
@@ -106,7 +108,7 @@ def measure(
     else:
         source = reference or (model if model is not None and not is_firmware(model) else None)
         known = None if source is None else load_model(source)
-        with open_target(target, model, engine=engine, port=port, toolchain=toolchain, recording=recording) as opened:
+        with open_target(target, model, engine=engine, port=port, toolchain=toolchain, tflm_dir=tflm_dir, recording=recording) as opened:
             profile = _measure_device(target, opened, known, runs, warmup, [] if known is None else _samples(known, data, parity_inputs))
     return profile.model_copy(
         update={

@@ -9,7 +9,7 @@ from edgecompress.artifact import Engine, GeneratedModel
 from edgecompress.convert import read_tflite
 from edgecompress.convert.metadata_write import remove_metadata
 from edgecompress.convert.model_file import read_model_bytes
-from edgecompress.errors import ModelError
+from edgecompress.errors import ModelError, UserError
 from edgecompress.graph import Graph
 
 _ELF_MAGIC = b"\x7fELF"
@@ -51,19 +51,31 @@ def generate_sources(model: LoadedModel, engine: Engine, *, name: str | None, ke
 
     Raises:
         ModelError: the engine is none that runs on a core, or lacks an op of the model.
+        UserError: the engine cannot keep its inputs.
     """
     if engine is Engine.AOT:
         from edgecompress.codegen import generate_aot
 
         return generate_aot(model.graph, name=name, keep_input=keep_input)
     if engine is Engine.TFLM:
+        refuse_keep_input(keep_input=keep_input)
         from edgecompress.codegen import generate_tflm
 
-        return generate_tflm(model.graph, _without_metadata(model.data), name=name)
+        return generate_tflm(model.graph, without_metadata(model.data), name=name)
     raise ModelError(f"engine {engine.value} is not C: it runs on the host and on phones", hint="choose --engine aot or --engine tflm")
 
 
-def _without_metadata(data: bytes) -> bytes:
+def refuse_keep_input(*, keep_input: bool) -> None:
+    """TensorFlow Lite Micro plans its memory itself, and reuses that of inputs.
+
+    Raises:
+        UserError: the inputs were to be kept.
+    """
+    if keep_input:
+        raise UserError("the engine tflm plans its memory itself, and cannot keep inputs", hint="write the inputs before each inference")
+
+
+def without_metadata(data: bytes) -> bytes:
     """The model without metadata and label files, which are for people and apps: on a core they would only take flash."""
     try:
         return remove_metadata(data)
