@@ -345,4 +345,8 @@ def _read_timestamp(lines: Sequence[str]) -> int | None:
 
 
 def _read_results(lines: Sequence[str]) -> tuple[float, ...] | None:
-    return next((values for values in map(wire.parse_results, lines) if values is not None), None)
+    """None as well when they are damaged: then the command is repeated."""
+    try:
+        return next((values for values in map(wire.parse_results, lines) if values is not None), None)
+    except LinkError:
+        return None

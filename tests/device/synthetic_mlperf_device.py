@@ -16,11 +16,22 @@ BIGGEST = 4096
 
 
 class SyntheticMlperfDevice:
-    """A context manager; `url` is where pyserial finds it. `lie` is added to the microseconds of each inference's end."""
+    """A context manager; `url` is where pyserial finds it.
 
-    def __init__(self, *, model: str = "kws01", lie: int = 0) -> None:
+    `lie` is added to the microseconds of each inference's end, or of the one `lie_at` (from 0) alone. `took_us` is what an inference takes
+    by its own word, which is true; None: whatever it took. The line `lost` (from 0, over all answers) never arrives.
+    """
+
+    def __init__(
+        self, *, model: str = "kws01", lie: int = 0, lie_at: int | None = None, took_us: int | None = None, lost: int | None = None
+    ) -> None:
         self.model = model
         self.lie = lie
+        self.lie_at = lie_at
+        self.took_us = took_us
+        self.lost = lost
+        self._lines = 0
+        self._inferences = 0
         self.loaded = bytearray()
         self._expected = 0
 
@@ -45,8 +56,16 @@ class SyntheticMlperfDevice:
         while data := connection.recv(4096):
             *commands, buffer = (buffer + data).split(b"%")
             for command in commands:
-                lines = self._answer(command.decode("latin-1").split())
-                connection.sendall("".join(f"{line}\r\n" for line in [*lines, "m-ready"]).encode())
+                try:
+                    lines = self._answer(command.decode("latin-1").split())
+                except ValueError:  # a number that is none, an odd digit
+                    lines = ["e-[Cannot read this]"]
+                connection.sendall(self._text([*lines, "m-ready"]))
+
+    def _text(self, lines: list[str]) -> bytes:
+        first = self._lines
+        self._lines += len(lines)
+        return "".join(f"{line}\r\n" for number, line in enumerate(lines, first) if number != self.lost).encode()
 
     def _answer(self, words: list[str]) -> list[str]:
         match words:
@@ -70,6 +89,8 @@ class SyntheticMlperfDevice:
     def _expect(self, count: int) -> list[str]:
         if count > BIGGEST:
             return [f"Supplied buffer size {count} exceeds maximum of {BIGGEST}"]
+        if count < 1:
+            return ["e-[Command 'db load' must be >0 bytes]"]
         self._expected = count
         self.loaded.clear()
         return [f"m-[Expecting {count} bytes]"]
@@ -77,7 +98,10 @@ class SyntheticMlperfDevice:
     def _infer(self, runs: int, warmup: int) -> list[str]:
         began = now_us()
         time.sleep(0.001 * runs)
-        ended = now_us() + self.lie
+        ended = now_us() if self.took_us is None else began + self.took_us * runs
+        if self.lie_at is None or self.lie_at == self._inferences:
+            ended += self.lie
+        self._inferences += 1
         laps = [f"m-infer-start-{runs}", f"m-lap-us-{began}", f"m-lap-us-{ended}", "m-infer-done"]
         return [f"m-warmup-start-{warmup}", "m-warmup-done", *laps, "m-results-[0.125,-0.000,0.875]"]
 
