@@ -44,6 +44,16 @@ class Simd(Enum):
     MVE = "mve"
 
 
+class KernelSet(Enum):
+    """Which kernels a core runs: plain C11, or those for an instruction set. What a set lacks is taken from the next simpler one."""
+
+    PORTABLE = "portable"
+    DSP = "dsp"
+    MVE = "mve"
+
+
+_KERNELS = {Simd.NONE: KernelSet.PORTABLE, Simd.DSP: KernelSet.DSP, Simd.MVE: KernelSet.MVE}
+
 # What each core can have, from the technical reference manual of each.
 _POSSIBLE: dict[Core, tuple[frozenset[Fpu], frozenset[Simd]]] = {
     Core.CORTEX_M0: (frozenset({Fpu.NONE}), frozenset({Simd.NONE})),
@@ -230,6 +240,11 @@ class Target(_Facts):
     def region(self, use: Literal["flash", "ram"]) -> MemoryRegion:
         """The region that holds code (`flash`) or data (`ram`)."""
         return next(region for region in self.memory if region.use == use)
+
+    @property
+    def kernels(self) -> KernelSet:
+        """The fastest kernels that the core runs."""
+        return _KERNELS[self.simd]
 
     @property
     def flash_bytes(self) -> int:

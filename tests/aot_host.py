@@ -27,6 +27,7 @@ from edgecompress.codegen import generate_aot
 from edgecompress.convert import read_tflite
 from edgecompress.graph import DType
 from edgecompress.resources import resource_dir
+from edgecompress.target import KernelSet
 
 FIRMWARE = resource_dir("firmware")
 
@@ -118,9 +119,16 @@ def compile_models(models: Sequence[GeneratedModel], folder: Path, *, kernel_fla
     return HostProgram(executable, tuple(models))
 
 
-def compile_tflites(files: Sequence[bytes], folder: Path, *, keep_input: bool = False, kernel_flags: tuple[str, ...] = ()) -> HostProgram:
+def compile_tflites(
+    files: Sequence[bytes],
+    folder: Path,
+    *,
+    keep_input: bool = False,
+    kernel_flags: tuple[str, ...] = (),
+    kernels: KernelSet = KernelSet.PORTABLE,
+) -> HostProgram:
     """Read, generate and compile .tflite files; they are named m0, m1, ..."""
-    models = [generate_aot(read_tflite(data, name=f"m{n}"), keep_input=keep_input) for n, data in enumerate(files)]
+    models = [generate_aot(read_tflite(data, name=f"m{n}"), keep_input=keep_input, kernels=kernels) for n, data in enumerate(files)]
     return compile_models(models, folder, kernel_flags=kernel_flags)
 
 

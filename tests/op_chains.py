@@ -43,6 +43,58 @@ def chain(c: OpCases) -> None:
         c.outputs.append(c.pick(*state.older)[0])
 
 
+def convolution_chain(c: OpCases) -> None:
+    """Three to seven layers with weights, of the kinds and scales that trained models have, and sums with an earlier tensor."""
+    state = _Chain(c)
+    for _ in range(int(c.rng.integers(3, 8))):
+        c.pick(_convolution, _convolution, _pointwise, _pointwise, _depthwise, _depthwise, _arithmetic, _dense)(c, state)
+    c.outputs.append(state.tensor)
+
+
+def _convolution(c: OpCases, s: _Chain) -> None:
+    _layer(c, s, "CONV_2D", int(c.rng.integers(1, 5)), int(c.rng.integers(1, 14)))
+
+
+def _pointwise(c: OpCases, s: _Chain) -> None:
+    _layer(c, s, "CONV_2D", 1, int(c.rng.integers(1, 22)))
+
+
+def _depthwise(c: OpCases, s: _Chain) -> None:
+    _layer(c, s, "DEPTHWISE_CONV_2D", int(c.pick(3, 3, 3, 2, 5)), s.shape[3])
+
+
+def _layer(c: OpCases, s: _Chain, kind: str, size: int, channels: int) -> None:
+    """A convolution of 8-bit weights as converters write them: -127 to 127, a scale a channel, output scales that fit."""
+    _, h, w, depth = s.shape
+    stride = int(c.pick(1, 1, 1, 2))
+    padding = "SAME" if size > min(h, w) else c.pick("SAME", "SAME", "VALID")
+    depthwise = kind == "DEPTHWISE_CONV_2D"
+    shape = (1, size, size, depth) if depthwise else (channels, size, size, depth)
+    scales = np.exp(c.rng.uniform(np.log(0.002), np.log(0.02), channels)).astype(np.float32)
+    weights = c.constant(np.maximum(c.data(shape), -127), "int8", scale=scales, axis=3 if depthwise else 0)
+    bias = c.constant(c.rng.integers(-2000, 2000, channels), "int32", scale=float(s.quantization["scale"] * scales[0]))
+    fan_in = size * size * (1 if depthwise else depth)
+    scale = float(np.float32(s.quantization["scale"] * scales.max() * 60 * fan_in**0.5))
+    options = {"depth_multiplier": 1} if depthwise else {}
+    out = (1, *(_windows(n, size, stride, padding) for n in (h, w)), channels)
+    given = {"padding": padding, "stride_h": stride, "stride_w": stride, "activation": c.pick("NONE", "RELU", "RELU6"), **options}
+    s.put(kind, out, {"scale": scale, "zero_point": c.zero_point()}, weights, bias, **given)
+
+
+def _dense(c: OpCases, s: _Chain) -> None:
+    channels, depth = int(c.rng.integers(1, 14)), int(np.prod(s.shape))
+    scale = float(np.float32(c.scale(0.002, 0.02)))
+    weights = c.constant(np.maximum(c.data((channels, depth)), -127), "int8", scale=scale)
+    bias = c.constant(c.rng.integers(-2000, 2000, channels), "int32", scale=float(np.float32(s.quantization["scale"]) * np.float32(scale)))
+    out = float(np.float32(s.quantization["scale"] * scale * 60 * depth**0.5))
+    s.put("FULLY_CONNECTED", (1, channels), {"scale": out, "zero_point": c.zero_point()}, weights, bias)
+    s.put("RESHAPE", (1, 1, 1, channels), s.quantization, c.constant((1, 1, 1, channels)), new_shape=(1, 1, 1, channels))
+
+
+def _windows(size: int, filter_size: int, stride: int, padding: str) -> int:
+    return -(-size // stride) if padding == "SAME" else (size - filter_size) // stride + 1
+
+
 def _unary(c: OpCases, s: _Chain) -> None:
     kind = c.pick("RELU", "RELU6", "TANH", "LOGISTIC", "QUANTIZE", "HARD_SWISH")
     given = {"TANH": {"scale": 1 / 128, "zero_point": 0}, "LOGISTIC": {"scale": 1 / 256, "zero_point": -128}}

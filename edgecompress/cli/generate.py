@@ -20,13 +20,22 @@ from edgecompress.cli.options import engine_option, keep_input_option, model_arg
     type=click.Choice(["plain", "cmake", "arduino", "platformio", "zephyr", "esp-idf"]),
     help="A project of this ecosystem, with a main that runs a golden vector. [default: the sources alone]",
 )
-def command(model: Path, engine: str, output: Path, name: str | None, keep_input: bool, layout: str | None) -> None:
+@click.option(
+    "--kernels",
+    type=click.Choice(["portable", "dsp", "mve"]),
+    default="portable",
+    show_default=True,
+    help="Kernels of the aot engine: plain C, for cores with the DSP extension (Cortex-M4, M7, M33), or with MVE (M55).",
+)
+def command(model: Path, engine: str, output: Path, name: str | None, keep_input: bool, layout: str | None, kernels: str) -> None:
     """Write a model as C sources, and print the path of each."""
     from edgecompress.artifact import Engine
     from edgecompress.build.layouts import ProjectLayout
     from edgecompress.cli.text import printable
     from edgecompress.pipeline import generate
+    from edgecompress.target import KernelSet
 
+    chosen = KernelSet(kernels)
     kind = None if layout is None else ProjectLayout(layout)
-    for path in generate(model, engine=Engine(engine), output=output, name=name, keep_input=keep_input, layout=kind):
+    for path in generate(model, engine=Engine(engine), output=output, name=name, keep_input=keep_input, layout=kind, kernels=chosen):
         click.echo(printable(str(path)))

@@ -14,18 +14,22 @@ from edgecompress.codegen.program import Program, Step
 from edgecompress.codegen.specs import checked_name, tensor_spec
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph, count_macs
+from edgecompress.target import KernelSet
 
 # Offsets and element counts are int32 in the kernels.
 _LARGEST_ARENA = (1 << 31) - 1
 
 
-def generate_aot(graph: Graph, *, name: str | None = None, keep_input: bool = False) -> GeneratedModel:
+def generate_aot(
+    graph: Graph, *, name: str | None = None, keep_input: bool = False, kernels: KernelSet = KernelSet.PORTABLE
+) -> GeneratedModel:
     """The C sources of a fully int8 model.
 
     Args:
         graph: from `read_tflite`.
         name: prefix of every symbol and file, a lower-case C identifier; the graph's name unless given.
         keep_input: inputs stay intact during an inference, which may take a larger arena.
+        kernels: which kernels the sources call; portable ones run everywhere, `Target.kernels` tells what a core can run.
 
     Raises:
         UserError: `name` cannot be a prefix.
@@ -34,12 +38,12 @@ def generate_aot(graph: Graph, *, name: str | None = None, keep_input: bool = Fa
     """
     prefix = checked_name(graph.name if name is None else name)
     _check_graph(graph)
-    steps, aliases = lower(graph, prefix)
+    steps, aliases = lower(graph, prefix, kernels)
     plan = plan_arena(steps, aliases, graph, keep_input)
     if plan.arena_bytes > _LARGEST_ARENA:
         raise ModelError(f"{graph.name}: expected an arena below 2 GB, came {plan.arena_bytes} bytes")
     check_program(steps, aliases, plan, graph, keep_input)
-    files = emit_files(Program(prefix, _command(graph, prefix, keep_input), graph, steps, aliases, plan))
+    files = emit_files(Program(prefix, _command(graph, prefix, keep_input, kernels), graph, steps, aliases, plan))
     info = ModelInfo(
         name=prefix,
         sha256=graph.sha256,
@@ -64,8 +68,9 @@ def _check_graph(graph: Graph) -> None:
         raise ModelError(f"{graph.name}: one tensor is two inputs of the model", hint="convert the model again")
 
 
-def _command(graph: Graph, prefix: str, keep_input: bool) -> str:
+def _command(graph: Graph, prefix: str, keep_input: bool, kernels: KernelSet) -> str:
     options = ("" if prefix == graph.name else f" --name {prefix}") + (" --keep-input" if keep_input else "")
+    options += "" if kernels is KernelSet.PORTABLE else f" --kernels {kernels.value}"
     return f"edgecompress generate {graph.name}.tflite --engine aot{options}"
 
 

@@ -15,7 +15,7 @@ from edgecompress.errors import DeviceError, ModelError
 from edgecompress.files import staging, write_text
 from edgecompress.pipeline.machines import MachineOptions, is_machine, open_machine
 from edgecompress.pipeline.sources import LoadedModel, generate_sources, is_firmware, load_model, refuse_keep_input
-from edgecompress.target import EmulatorLink, SerialLink, Target, load_target
+from edgecompress.target import EmulatorLink, KernelSet, SerialLink, Target, load_target
 
 if TYPE_CHECKING:
     from edgecompress.build.layouts import ProjectLayout
@@ -34,6 +34,7 @@ def generate(
     name: str | None = None,
     keep_input: bool = False,
     layout: ProjectLayout | None = None,
+    kernels: KernelSet = KernelSet.PORTABLE,
 ) -> list[Path]:
     """Write the model as C sources into the folder `output`.
 
@@ -42,6 +43,7 @@ def generate(
 
     Args:
         layout: a project of this ecosystem, with a main that runs a golden vector; None for the sources alone.
+        kernels: those of the aot engine; all but the portable ones want cores with their instruction set.
 
     Returns:
         The files that were written.
@@ -55,7 +57,7 @@ def generate(
         PosixPath('src/digits.h')
     """
     loaded = load_model(model, name=name)
-    sources = generate_sources(loaded, engine, name=name, keep_input=keep_input)
+    sources = generate_sources(loaded, engine, name=name, keep_input=keep_input, kernels=kernels)
     files = _source_files(sources) if layout is None else _project_files(loaded, sources, layout)
     with staging(output) as folder:
         for file, text in files.items():
@@ -137,7 +139,7 @@ def build_loaded(
 
         refuse_keep_input(keep_input=keep_input)
         return build_tflm(target, model, folder=tflm_dir, toolchain=chosen, output=output, name=name)
-    sources = generate_sources(model, engine, name=name, keep_input=keep_input)
+    sources = generate_sources(model, engine, name=name, keep_input=keep_input, kernels=target.kernels)
     folder = output or Path("build") / target.name / sources.info.name
     return build_firmware(sources, target, toolchain=chosen, output=folder)
 

@@ -11,6 +11,7 @@ from edgecompress.convert.metadata_write import remove_metadata
 from edgecompress.convert.model_file import read_model_bytes
 from edgecompress.errors import ModelError, UserError
 from edgecompress.graph import Graph
+from edgecompress.target import KernelSet
 
 _ELF_MAGIC = b"\x7fELF"
 
@@ -46,7 +47,9 @@ def is_firmware(path: Path) -> bool:
         raise ModelError(f"{path}: cannot be read: {e.strerror}", hint="give the path of a .tflite model or of a firmware.elf") from e
 
 
-def generate_sources(model: LoadedModel, engine: Engine, *, name: str | None, keep_input: bool) -> GeneratedModel:
+def generate_sources(
+    model: LoadedModel, engine: Engine, *, name: str | None, keep_input: bool, kernels: KernelSet = KernelSet.PORTABLE
+) -> GeneratedModel:
     """The model as C for `engine`.
 
     Raises:
@@ -56,7 +59,7 @@ def generate_sources(model: LoadedModel, engine: Engine, *, name: str | None, ke
     if engine is Engine.AOT:
         from edgecompress.codegen import generate_aot
 
-        return generate_aot(model.graph, name=name, keep_input=keep_input)
+        return generate_aot(model.graph, name=name, keep_input=keep_input, kernels=kernels)
     if engine is Engine.TFLM:
         refuse_keep_input(keep_input=keep_input)
         from edgecompress.codegen import generate_tflm

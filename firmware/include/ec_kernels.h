@@ -5,6 +5,7 @@
 
 #include "ec_activation.h"
 #include "ec_conv.h"
+#include "ec_dsp.h"
 #include "ec_elementwise.h"
 #include "ec_pool.h"
 #include "ec_requantize.h"

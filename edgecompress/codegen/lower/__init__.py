@@ -7,11 +7,12 @@ Each module has its own literal table `LOWER`; `LOWERINGS` is all of them.
 
 from __future__ import annotations
 
-from edgecompress.codegen.lower import activation, conv, elementwise, fully_connected, pool, resize, shape, transpose_conv
-from edgecompress.codegen.lower.rules import TFLM_HINT, Lowering, unsupported
+from edgecompress.codegen.lower import activation, conv, dsp, elementwise, fully_connected, pool, resize, shape, transpose_conv
+from edgecompress.codegen.lower.rules import TFLM_HINT, FastLowering, Lowering, unsupported
 from edgecompress.codegen.program import Alias, Names, Step
 from edgecompress.errors import ModelError, UnsupportedOpError
 from edgecompress.graph import Graph, Op
+from edgecompress.target import KernelSet
 
 LOWERINGS: dict[str, Lowering] = {
     **conv.LOWER,
@@ -25,18 +26,38 @@ LOWERINGS: dict[str, Lowering] = {
 }
 
 
-def lower(graph: Graph, model: str | None = None) -> tuple[tuple[Step, ...], tuple[Alias, ...]]:
+FASTER: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {
+    KernelSet.PORTABLE: (),
+    KernelSet.DSP: (dsp.LOWER,),
+    KernelSet.MVE: (dsp.LOWER,),
+}
+"""What each set tries for an op, best first, before the portable kernel."""
+
+
+def lower(graph: Graph, model: str | None = None, kernels: KernelSet = KernelSet.PORTABLE) -> tuple[tuple[Step, ...], tuple[Alias, ...]]:
     """The kernel calls of a graph in execution order, and the tensors that are other names for a buffer.
 
     Args:
         graph: a fully int8 model.
         model: prefix of every symbol; the graph's name unless given.
+        kernels: which kernels may be called.
 
     Raises:
         UnsupportedOpError: an op, version, type or option without a kernel; op, layer and version are named.
     """
-    lowered = [lower_op(graph, op, model or graph.name) for op in graph.ops]
+    lowered = [_faster(graph, op, model or graph.name, kernels, lower_op(graph, op, model or graph.name)) for op in graph.ops]
     return tuple(s for s in lowered if isinstance(s, Step)), tuple(a for a in lowered if isinstance(a, Alias))
+
+
+def _faster(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step | Alias) -> Step | Alias:
+    if isinstance(portable, Alias):
+        return portable
+    for table in FASTER[kernels]:
+        lowering = table.get(op.kind)
+        step = None if lowering is None else lowering(graph, op, Names(model, op.index), portable)
+        if step is not None:
+            return step
+    return portable
 
 
 def lower_op(graph: Graph, op: Op, model: str) -> Step | Alias:

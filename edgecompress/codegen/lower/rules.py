@@ -13,6 +13,8 @@ from edgecompress.graph import Activation, DType, Graph, Op, Tensor
 from edgecompress.numerics.affine import INT8_MAX, INT8_MIN, Clamp, activation_clamp
 
 Lowering = Callable[[Graph, Op, Names], Step | Alias]
+FastLowering = Callable[[Graph, Op, Names, Step], Step | None]
+"""Gets the portable step of an op; None where the faster kernel cannot take it."""
 
 INT8_HINT = "convert the model to full int8 (edgecompress compress), or use --engine tflm"
 TFLM_HINT = "use --engine tflm"

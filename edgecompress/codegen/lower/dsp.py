@@ -1,0 +1,124 @@
+"""Kernels for cores with the DSP extension (Cortex-M4, M7, M33).
+
+Each function gets the step that the portable lowering made, so everything is checked by then; it returns a faster step, or None where its
+kernel's bounds do not hold (docs/kernels.md lists them).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecompress.codegen.lower.leads import pairs_lead, rows_lead
+from edgecompress.codegen.lower.packing import FILTERS, FoldedBias, element_pairs, fold_bias, pack_two_filters, shifts_right
+from edgecompress.codegen.lower.rules import FastLowering, input_tensor, optional_input, output_tensor
+from edgecompress.codegen.lower.weighted import scale_argument
+from edgecompress.codegen.program import Constant, ConstantArg, Names, Overlap, ScratchArg, Step, TensorArg
+from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
+from edgecompress.numerics.scales import convolution_scales
+from edgecompress.numerics.window import span
+
+_CHANNEL_BYTES = 12
+"""sizeof(ec_channel)."""
+
+# Zeros that complete a four of filters or a word of elements, as a share of the weights; few bytes may be many of them.
+_PADDING_SHARE = 1 / 16
+_PADDING_BYTES = 256
+
+
+def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Two pixels against four filters. Not for weights that the model computes."""
+    options = op.options
+    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
+    if weights.data is None or source.is_constant or not isinstance(options, ConvOptions):
+        return None
+    filters, kh, kw, filter_c = weights.shape
+    groups = source.shape[3] // filter_c
+    whole = groups == 1 and options.dilation_w == 1
+    pairs = element_pairs(kh, kw * filter_c) if whole else element_pairs(kh * kw, filter_c)
+    scales = convolution_scales(source, weights, output, filters)
+    matrix = weights.data.reshape(filters, -1).astype(np.int8)
+    folded = fold_bias(matrix, _bias(graph, op), source.zero_point)
+    packed = _pack_groups(matrix, groups, pairs)
+    if packed is None or not folded.fits or not shifts_right(scales) or not _worth_padding(matrix.size, packed.size):
+        return None
+    quads = groups * -(-filters // groups // FILTERS)
+    comment = f"weights [{filters}][{kh}][{kw}][{filter_c}] (o, kh, kw, c), [{quads}][{len(pairs)}] words of two elements and two filters"
+    arguments = (
+        portable.arguments[0],
+        TensorArg(source.index),
+        ConstantArg(Constant(names.constant("weights"), "int8_t", packed, comment)),
+        _folded_argument(names, folded),
+        ConstantArg(scale_argument(names, scales)),
+        ScratchArg(),
+        TensorArg(output.index),
+    )
+    return replace(
+        portable,
+        function="ec_conv2d_dsp_s8",
+        kernel="kernels/dsp/ec_conv2d_dsp_s8.c",
+        arguments=arguments,
+        scratch_bytes=quads * FILTERS * _CHANNEL_BYTES + 8 * len(pairs),
+        overlaps=(Overlap(source.index, output.index, pairs_lead(options, source, weights, output, groups)),),
+    )
+
+
+def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Four channels of two pixels. Not for a depth multiplier, for a stride beyond 2, nor for taps that lie apart in a row."""
+    options = op.options
+    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
+    if weights.data is None or source.is_constant or not isinstance(options, DepthwiseConvOptions):
+        return None
+    if options.depth_multiplier != 1 or options.stride_w > 2 or options.dilation_w != 1:
+        return None
+    _, kh, kw, channels = weights.shape
+    scales = convolution_scales(source, weights, output, channels)
+    matrix = weights.data.reshape(-1, channels).astype(np.int8).T
+    folded = fold_bias(matrix, _bias(graph, op), source.zero_point)
+    if not folded.fits or not shifts_right(scales):
+        return None
+    quads = -(-channels // FILTERS)
+    row_bytes = 8 * ((2 * -(-output.shape[2] // 2) - 1) * options.stride_w + kw)
+    scratch = quads * (FILTERS * _CHANNEL_BYTES + kh * (4 + 8 * kw) + row_bytes * span(kh, options.dilation_h)) + row_bytes
+    arguments = (
+        portable.arguments[0],
+        TensorArg(source.index),
+        portable.arguments[2],
+        _folded_argument(names, folded),
+        ConstantArg(scale_argument(names, scales)),
+        ScratchArg(),
+        TensorArg(output.index),
+    )
+    return replace(
+        portable,
+        function="ec_depthwise_conv2d_dsp_s8",
+        kernel="kernels/dsp/ec_depthwise_conv2d_dsp_s8.c",
+        arguments=arguments,
+        scratch_bytes=scratch,
+        overlaps=(Overlap(source.index, output.index, rows_lead(options, source, weights, output)),),
+    )
+
+
+def _folded_argument(names: Names, folded: FoldedBias) -> ConstantArg:
+    values = folded.values.astype(np.int32)
+    return ConstantArg(Constant(names.constant("bias"), "int32_t", values, f"bias [{len(values)}] less the zero point's part"))
+
+
+def _bias(graph: Graph, op: Op) -> NDArray[np.int32] | None:
+    bias = optional_input(graph, op, 2)
+    return None if bias is None or bias.data is None else bias.data.reshape(-1).astype(np.int32)
+
+
+def _pack_groups(matrix: NDArray[np.int8], groups: int, pairs: list[tuple[int, int]]) -> NDArray[np.int8] | None:
+    packed = [pack_two_filters(part, pairs) for part in np.split(matrix, groups)]
+    whole = [p for p in packed if p is not None]
+    return np.concatenate(whole) if len(whole) == groups else None
+
+
+def _worth_padding(dense: int, packed: int) -> bool:
+    return packed - dense <= max(_PADDING_BYTES, dense * _PADDING_SHARE)
+
+
+LOWER: dict[str, FastLowering] = {"DEPTHWISE_CONV_2D": fast_depthwise, "CONV_2D": fast_conv2d}

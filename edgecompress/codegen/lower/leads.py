@@ -1,0 +1,61 @@
+"""How far an output may overlap the input that its kernel reads: the `lead` of an Overlap, from the order in which a kernel goes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Tensor
+from edgecompress.numerics.window import pad_before, span
+
+
+def pairs_lead(options: ConvOptions, source: Tensor, weights: Tensor, output: Tensor, groups: int) -> int:
+    """For a kernel that takes pairs of output pixels in order: it reads both windows, then writes both pixels.
+
+    With groups it reads a part and writes a part, so a pair's own windows must survive its own outputs. Bytes.
+    """
+    images, _, _, channels = output.shape
+    first = first_bytes(options, source, weights, output)
+    size = source.bytes // images
+    starts = (np.arange(images)[:, None] * size + first[None, :]).reshape(-1)
+    # The earliest byte that this pixel or a later one reads.
+    earliest = np.minimum.accumulate(starts[::-1])[::-1]
+    pairs = np.arange(0, len(starts), 2)
+    written = np.minimum(pairs + 2, len(starts)) * channels
+    later = pairs if groups > 1 else pairs + 2
+    kept = later < len(starts)
+    return int((written[kept] - earliest[later[kept]]).max(initial=-source.bytes))
+
+
+def rows_lead(options: DepthwiseConvOptions, source: Tensor, weights: Tensor, output: Tensor) -> int:
+    """For a kernel that keeps a ring of input rows: it reads all rows that an output row needs, then writes that row, and one pixel
+    beyond it where rows have an odd number of pixels and another row follows. Bytes.
+    """
+    images, h, w, c = source.shape
+    _, rows, columns, channels = output.shape
+    kh = weights.shape[1]
+    padding = pad_before(options.padding, h, kh, options.stride_h, options.dilation_h)
+    lead = -source.bytes
+    for image in range(images):
+        for y in range(rows):
+            top = y * options.stride_h - padding
+            kept = min(max(top + span(kh, options.dilation_h), top + options.stride_h, 0), h)
+            unread = image * h + kept
+            if unread < images * h:
+                written = (image * rows + y + 1) * columns * channels + columns % 2 * channels
+                lead = max(lead, written - unread * w * c)
+    return lead
+
+
+def first_bytes(options: ConvOptions | DepthwiseConvOptions, source: Tensor, weights: Tensor, output: Tensor) -> NDArray[np.int64]:
+    """The first byte of its image that each output pixel reads, int64 [out.h * out.w]."""
+    _, h, w, channels = source.shape
+    _, kh, kw, _ = weights.shape
+    rows = _first_taps(output.shape[1], options.stride_h, pad_before(options.padding, h, kh, options.stride_h, options.dilation_h))
+    columns = _first_taps(output.shape[2], options.stride_w, pad_before(options.padding, w, kw, options.stride_w, options.dilation_w))
+    return ((rows[:, None] * w + columns[None, :]) * channels).reshape(-1)
+
+
+def _first_taps(count: int, stride: int, padding: int) -> NDArray[np.int64]:
+    """A lower bound: with dilation the first tap inside may lie further on."""
+    return np.maximum(np.arange(count, dtype=np.int64) * stride - padding, 0)

@@ -1,0 +1,55 @@
+/* Kernels for cores with the DSP extension (Cortex-M4, M7, M33): two products an instruction, weights repacked by the generator.
+ * docs/kernels.md draws the layouts; the packing stands in edgecompress/codegen/lower/packing.py.
+ *
+ * The zero point of the inputs is folded into the bias: bias[o] = file's bias - in_zero_point * sum of o's weights, so that kernels multiply
+ * raw inputs, and a padded tap counts as in_zero_point. The generator takes these kernels only where, whatever the inputs,
+ *   |bias + sum| < 2^30             doubled accumulators fit int32,
+ *   scales have shift <= -1         the last step is a shift to the right,
+ *   |sum of one of a word's second filters| < 2^23, and no word holds a second weight of -128 beside a negative first one.
+ *
+ * Without the extension (hosts) the same loops run in plain C. */
+#ifndef EC_DSP_H
+#define EC_DSP_H
+
+#include "ec_conv.h"
+#include "ec_elementwise.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What an output channel needs after its sum; made once per call in scratch. */
+typedef struct {
+    int32_t twice_bias;
+    int32_t multiplier;
+    int32_t shift_before_last;        /* right shift less the one bit that the rounding step shifts: in [0, 30] */
+} ec_channel;
+
+/* CONV_2D, also grouped and dilated. Pixels go in pairs: both windows are expanded to int16 in scratch, then each four filters sum them from
+ * registers. `out` may lie over `in` as far as the generator's lead allows. */
+void ec_conv2d_dsp_s8(
+        const ec_conv_params *p,
+        const int8_t *in,             // [batches][in.h][in.w][in.c]
+        const int8_t *weights,        // packed, 4-byte aligned
+        const int32_t *bias,          // [out.c], folded
+        const ec_scale *scales,       // [out.c]
+        int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (groups padded to fours), 8 bytes a step
+        int8_t *out);                 // [batches][out.h][out.w][out.c]
+
+/* DEPTHWISE_CONV_2D with a depth multiplier of 1, stride_w 1 or 2 and dilation_w 1. Rows go into a ring of int16 in scratch, four channels
+ * side by side; then each four channels of two pixels are summed from registers. `out` may lie over `in` as far as the generator's lead allows.
+ * With C4 channels (padded to fours) and columns = (outputs in a row, padded to an even count, - 1) * stride_w + filter_w,
+ * scratch is 12 * C4 + C4 / 4 * filter_h * (4 + 8 * filter_w) + 2 * C4 * columns * rows of the ring + 8 * columns bytes, 4-byte aligned. */
+void ec_depthwise_conv2d_dsp_s8(
+        const ec_conv_params *p,
+        const int8_t *in,             // [batches][in.h][in.w][c]
+        const int8_t *weights,        // [filter_h][filter_w][c]
+        const int32_t *bias,          // [c], folded
+        const ec_scale *scales,       // [c]
+        int8_t *scratch,
+        int8_t *out);                 // [batches][out.h][out.w][c]
+
+#ifdef __cplusplus
+}
+#endif
+#endif
