@@ -16,6 +16,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecompress.errors import ModelError
+
 
 class DType(Enum):
     """Element types of a tensor; `bits` is the storage of one element."""
@@ -362,6 +364,31 @@ def count_macs(graph: Graph, op: Op) -> int:
     if op.kind == "FULLY_CONNECTED":
         return graph.tensors[op.outputs[0]].elements * graph.tensors[op.inputs[1]].shape[-1]
     return 0
+
+
+_SUM_HEADROOM = {DType.INT8: 2.0**-19, DType.UINT8: 2.0**-19, DType.INT16: 2.0**-14}
+"""Sums shift their inputs left by 20 bits (int16: 15), then scale them by less than 1: TensorFlow Lite (add.cc, sub.cc) aborts if not."""
+
+
+def require_openable(graph: Graph) -> None:
+    """Refuse a model that ends the process which opens it in TensorFlow Lite or its Micro twin: a check in C++, no exception.
+
+    Raises:
+        ModelError: the output of an ADD or SUB has a scale too small for its inputs'; the layer is named.
+    """
+    for op in graph.ops:
+        if op.kind not in ("ADD", "SUB"):
+            continue
+        *terms, out = (graph.tensor(index) for index in (*op.inputs, *op.outputs) if index >= 0)
+        scales = [tensor.quantization.scale for tensor in (*terms, out) if tensor.quantization and not tensor.quantization.per_channel]
+        headroom = _SUM_HEADROOM.get(out.dtype)
+        if headroom is not None and len(scales) == len(terms) + 1 and scales[-1] <= headroom * max(scales[:-1]):
+            raise ModelError(
+                f"{out.name}: {op.kind} (op {op.index}): its output's scale is {scales[-1]:.3g}, its inputs' {max(scales[:-1]):.3g}; "
+                "TensorFlow Lite aborts on a ratio so small",
+                hint="an activation that is 0 for every input has such a scale: training killed it (lower the learning_rate), "
+                "or the calibration data are not typical",
+            )
 
 
 def as_identifier(text: str) -> str:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from edgecompress.compress.data import Data
 from edgecompress.compress.score import Score, score_of, score_outputs
+from edgecompress.convert import read_tflite
 from edgecompress.convert.calibrate import Inputs, input_arrays
 from edgecompress.errors import DataError, ModelError
+from edgecompress.graph import require_openable
 
 _BATCH = 32
 _PROBE = 4
@@ -39,6 +41,7 @@ def run_tflite_outputs(model: bytes, inputs: Inputs) -> list[NDArray[np.float64]
         ModelError: LiteRT refuses the model.
         DataError: the inputs do not fit it.
     """
+    require_openable(read_tflite(model))
     single = _open(model)
     details = single.get_input_details()
     arrays = [_quantize(array, detail) for array, detail in zip(_in_order(inputs, details), details, strict=True)]

@@ -26,8 +26,10 @@ from edgecompress.convert.child import Job
 from edgecompress.convert.export import Signature, export_model, read_signature
 from edgecompress.convert.float_ops import check_all_quantized
 from edgecompress.convert.modes import Mode
+from edgecompress.convert.read import read_tflite
 from edgecompress.convert.reasons import explain_failure
 from edgecompress.errors import DataError, ToolError
+from edgecompress.graph import require_openable
 
 if TYPE_CHECKING:
     from keras import Model
@@ -81,7 +83,7 @@ class Converter:
             allow_float: layers that may stay float in an integer mode; "*" allows any.
 
         Raises:
-            ModelError: shapes are unknown.
+            ModelError: shapes are unknown, or an activation died: no runtime could open the file; the layer is named.
             UnsupportedOpError: TFLite lacks an op, or a layer stayed float; the layer is named.
             DataError: calibration is missing or does not fit the model.
             ToolError: the converter crashed or took longer than the timeout.
@@ -102,6 +104,7 @@ class Converter:
             data = self._run(_job(folder, mode, signature, calibrated=arrays is not None), model.name)
         if mode.is_integer:
             check_all_quantized(data, signature.layers, allow_float)
+            require_openable(read_tflite(data))
         return data
 
     def _run(self, job: Job, name: str) -> bytes:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.errors import ModelError, ToolError
-from edgecompress.graph import DType, Graph
+from edgecompress.graph import DType, Graph, require_openable
 
 Trace = dict[int, NDArray[np.generic]]
 
@@ -81,6 +81,7 @@ class TflmHost:
             )
         from tflite_micro.python.tflite_micro import runtime
 
+        require_openable(graph)
         self._graph = graph
         arena_bytes = sum(t.bytes + 16 for t in graph.tensors) + _ARENA_SLACK_BYTES + 1024 * len(graph.ops)
         with _held_stderr() as said:
@@ -119,8 +120,12 @@ class LiteRtReference:
     """
 
     def __init__(self, model: bytes, graph: Graph) -> None:
+        """Raises:
+        ModelError: the interpreter refuses the model.
+        """
         from ai_edge_litert import interpreter as litert
 
+        require_openable(graph)
         self._graph = graph
         try:
             self._interpreter: Any = litert.Interpreter(
