@@ -81,6 +81,18 @@ def test_build_says_what_the_firmware_takes(monkeypatch, capsys):
         assert words in shown
 
 
+def test_build_names_the_file_to_copy(monkeypatch, capsys, tmp_path):
+    """Where a build leaves a UF2 file beside the ELF, its path is printed."""
+    info = ModelInfo("toy", "ab" * 32, Engine.AOT, 1, 1, 64, (), (), (), ())
+    firmware = Firmware(tmp_path / "firmware.elf", "pico", info, MemorySizes(1000, 200, 30, 64, 8), "zig 0.17.1")
+    monkeypatch.setattr(pipeline, "build", lambda target, model, **options: firmware)
+    assert main(["build", "pico", "m.tflite"]) == 0
+    assert "firmware.uf2" not in capsys.readouterr().out
+    (tmp_path / "firmware.uf2").touch()
+    assert main(["build", "pico", "m.tflite"]) == 0
+    assert str(tmp_path / "firmware.uf2") in capsys.readouterr().out
+
+
 def test_generate_prints_the_path_of_each_file(monkeypatch, capsys):
     """One path a line, for scripts."""
     monkeypatch.setattr(pipeline, "generate", lambda model, **options: [Path("o/a.h"), Path("o/a.c")])

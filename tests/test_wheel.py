@@ -51,6 +51,8 @@ def test_the_wheel_holds_firmware_targets_and_samples(wheel):
         for path in files:
             assert f"edgecompress/_data/{path.relative_to(ROOT).as_posix()}" in names
     assert "edgecompress/py.typed" in names
+    for file in ("boot2.S", "boot2.ld"):  # read by name when a Pico's firmware is built
+        assert f"edgecompress/_data/firmware/boards/rp2040/{file}" in names
 
 
 def test_the_wheel_holds_nothing_else(wheel):

@@ -18,7 +18,7 @@ from edgecompress.cli.options import (
     tflm_dir_option,
     toolchain_option,
 )
-from edgecompress.errors import TargetError
+from edgecompress.errors import OutputError, TargetError
 
 if TYPE_CHECKING:
     from edgecompress.artifact import Firmware
@@ -85,6 +85,8 @@ def command(
             f"{target} is no core to build for",
             hint="name one that edgecompress targets lists, such as cortex-m4; measure builds for computers and phones by itself",
         )
+    if str(output) == "-":
+        raise OutputError("-o - is no folder: firmware is several files", hint="name a folder with -o")
     refuse_tflm_dir(tflm_dir, engine)
     _build_firmware(target, model, engine, toolchain, tflm_dir, output, name, keep_input)
 
@@ -134,8 +136,10 @@ def _facts(firmware: Firmware) -> list[tuple[str, str]]:
 
     sizes = firmware.sizes
     split = f"code {format_bytes(sizes.code_bytes)}, model {format_bytes(sizes.model_bytes)}, harness {format_bytes(sizes.harness_bytes)}"
+    uf2 = firmware.elf.with_name("firmware.uf2")
     return [
         ("firmware", str(firmware.elf)),
+        *([("to copy", str(uf2))] if uf2.is_file() else []),
         ("target", firmware.target),
         ("engine", firmware.info.engine.value),
         ("toolchain", firmware.toolchain),

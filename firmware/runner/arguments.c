@@ -122,6 +122,6 @@ bool ec_arguments_read(int argc, char *const *argv, ec_arguments *arguments)
         arguments->verb = EC_VERB_MEASURE;
         return read_measure(argc - 2, argv + 2, arguments);
     }
-    fprintf(stderr, "%s: expected info, run or measure\n", verb);
+    fprintf(stderr, "%s: expected info, run or measure\n", argc > 1 ? verb : "no verb was given");
     return false;
 }

@@ -461,12 +461,24 @@ def test_a_program_for_another_processor(tmp_path):
         measure(device)
     other = tmp_path / "other"
     other.write_text("#!/bin/sh\necho hello\n")
-    with open_benchmark_model(LocalRemote(), other, tiny_classifier()) as device, pytest.raises(DeviceError, match="makes no sense"):
+    with (
+        open_benchmark_model(LocalRemote(), other, tiny_classifier()) as device,
+        pytest.raises(DeviceError, match="it ended well and said hello"),
+    ):
         measure(device)
     remote = LocalRemote()
     with pytest.raises(UserError, match="no such program"):
         open_benchmark_model(remote, tmp_path / "missing", tiny_classifier())
     assert not Path(remote.folder).exists()
+
+
+def test_a_program_that_says_nothing_is_no_benchmark_model():
+    """A program that ends well, and does not speak as every build does, is named with the flag that names another."""
+    with open_benchmark_model(LocalRemote(), Path("/bin/true"), tiny_classifier()) as device:
+        for work in (lambda: device.run(sample(device)), lambda: measure(device)):
+            with pytest.raises(DeviceError, match="/bin/true is no benchmark_model: it ended well and said nothing") as caught:
+                work()
+            assert "--benchmark-model" in caught.value.hint
 
 
 def test_it_is_held_to_a_core(fake):

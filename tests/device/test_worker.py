@@ -173,14 +173,19 @@ def test_a_refused_model_is_a_model_error():
 
 
 def test_the_wrong_python(tmp_path):
-    """One that is not there, one that lacks the runtime, and one that is something else altogether."""
+    """One that is not there, one that lacks the runtime, and two programs that are something else altogether."""
     other = tmp_path / "synthetic_python"
     other.write_text("#!/bin/sh\necho 'SyntaxError: invalid syntax' >&2\nexit 1\n")
     other.chmod(0o755)
     bare = tmp_path / "synthetic_bare_python"
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "$@"\n')  # without its packages
     bare.chmod(0o755)
-    for python, message in (("no-such-python", "cannot be started"), (bare, "cannot be loaded"), (other, "SyntaxError")):
+    for python, message in (
+        ("no-such-python", "cannot be started"),
+        (bare, "cannot be loaded"),
+        (other, "SyntaxError"),
+        ("true", "true is no Python"),
+    ):
         remote = LocalRemote()
         with pytest.raises(DeviceError, match=message) as caught:
             open_local(remote=remote, python=str(python))

@@ -202,7 +202,7 @@ def test_it_runs_by_hand(start, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "expected info, run or measure"),
+        ((), "no verb was given: expected info, run or measure"),
         (("fly",), "fly: expected info, run or measure"),
         (("info", "more"), "0 argument(s) after info"),
         (("run", "in"), "1 output(s); 0 came"),

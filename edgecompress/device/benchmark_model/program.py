@@ -109,6 +109,12 @@ class Program:
         code, text = self.call(flags)
         if code != 0:
             raise self._failure(code, text)
+        if _STARTED not in text:
+            said = reason_of(text)
+            raise DeviceError(
+                f"{self._path} is no benchmark_model: it ended well and said {said if said else 'nothing'}",
+                hint="name LiteRT's program with --benchmark-model; with --help it lists flags such as --graph",
+            )
         return text
 
     def call(self, flags: Sequence[str]) -> tuple[int, str]:

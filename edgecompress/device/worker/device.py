@@ -208,6 +208,10 @@ class WorkerDevice:
         done = self._remote.run([self._python, SCRIPT, *arguments], timeout_s=timeout_s)
         if done.exit_code != 0:
             raise self._failure(done)
+        if kind is InfoAnswer and not done.stdout.strip():  # the first thing that is asked of it
+            raise DeviceError(
+                f"{self._where}: {self._python} is no Python: given a script, it ended well without a word", hint=self._python_hint
+            )
         try:
             answer = parse_answer(kind, done.stdout)
         except ValueError as e:
