@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgecompress.artifact import ModelInfo
+    from edgecompress.codegen import Finding
     from edgecompress.convert.metadata import AssociatedFile, ModelMetadata, TensorMetadata
     from edgecompress.graph import Graph, Tensor
 
@@ -27,7 +28,7 @@ _TEXT_WIDTH = 400
 @click.command(short_help="A model's ops, shapes, MACs, memory plan.")
 @model_argument
 def command(model: Path) -> None:
-    """Show a model's inputs, outputs, metadata, ops, shapes, MACs, and the memory plan of its generated C."""
+    """Show a model's inputs, outputs, metadata, ops, shapes, MACs, the memory plan of its generated C, and what TFLM lacks for it."""
     from rich.text import Text
 
     from edgecompress.cli.console import stdout_console
@@ -46,6 +47,8 @@ def command(model: Path) -> None:
         console.print(f"No memory plan: the aot engine cannot take this model. {inspection.reason}")
     else:
         _print_plan(console, inspection.plan)
+    if inspection.tflm_findings:
+        _print_findings(console, inspection.tflm_findings)
 
 
 def _print_model(console: Console, graph: Graph) -> None:
@@ -145,6 +148,13 @@ def _print_plan(console: Console, plan: ModelInfo) -> None:
     buffers = sorted(plan.plan, key=lambda buffer: (buffer.first_op, buffer.offset))
     rows = [[f"{b.offset:,}", f"{b.bytes:,}", f"{b.first_op} to {b.last_op}", _short(b.tensor)] for b in buffers]
     print_table(console, columns, rows)
+
+
+def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    from edgecompress.cli.tables import Column, print_table
+
+    console.print("TensorFlow Lite Micro (--engine tflm) does not run this model")
+    print_table(console, [Column("why"), Column("what to do")], [[found.message, found.fix] for found in findings])
 
 
 def _short(name: str) -> str:

@@ -1,14 +1,16 @@
 """Which ops TensorFlow Lite Micro has, and how a resolver registers each.
 
 Source: tensorflow/lite/micro/micro_mutable_op_resolver.h and kernels/*.h at tflite-micro 90b983c2. Ops that need more than a registration
-(resource variables, further graphs, the signal library) are left out. TFLM looks at no op versions; its kernels check types when the
-interpreter is made, and what they are known to refuse is in `refusal`.
+(resource variables, further graphs, the signal library) are left out. TFLM looks at no op versions; its kernels check types, scales and
+shapes when the interpreter is made or when it runs, and what they are known to refuse is in `tflm_types` and `tflm_rules`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgecompress.codegen.tflm_rules import RULES, hybrid
+from edgecompress.codegen.tflm_types import accepted_types, data_tensor
 from edgecompress.graph import DType, Graph, Op
 
 # The op's name in `Add<name>`.
@@ -135,12 +137,6 @@ _INT8_KERNELS = frozenset(
 # Headers of those that micro_mutable_op_resolver.h does not include.
 _INT8_HEADERS = {"PAD": "tensorflow/lite/micro/kernels/pad.h", "TRANSPOSE": "tensorflow/lite/micro/kernels/transpose.h"}
 
-# Ops whose kernels refuse float activations with quantized weights.
-_NOT_HYBRID = frozenset(
-    {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
-)
-_INTEGERS = frozenset({DType.INT4, DType.INT8, DType.UINT8, DType.INT16})
-
 
 @dataclass(frozen=True)
 class ResolverCall:
@@ -176,17 +172,20 @@ def _is_int8(graph: Graph, op: Op) -> bool:
 
 
 def refusal(graph: Graph, op: Op) -> tuple[str, str] | None:
-    """Why TFLM does not run this op, and the way out; None when nothing speaks against it."""
+    """Why TFLM does not run this op, or not rightly, and the way out; None when nothing that is known here speaks against it."""
     if op.kind not in _ADD_NAMES:
         return "TensorFlow Lite Micro has no such op", "replace this layer with one that `edgecompress compress` converts to int8"
-    inputs = [t for t in graph.op_inputs(op) if t is not None]
-    types = {t.dtype for t in inputs}
-    if DType.OTHER in types or any(t.dtype is DType.OTHER for t in graph.op_outputs(op)):
+    if any(t is not None and t.dtype is DType.OTHER for t in (*graph.op_inputs(op), *graph.op_outputs(op))):
         return "a tensor has a type that cores have no use for", "convert the model to int8"
-    if op.kind in _NOT_HYBRID and DType.FLOAT32 in types and any(t.is_constant and t.dtype in _INTEGERS for t in inputs):
-        return "float activations with quantized weights (dynamic range) are not supported", "convert the model to full int8"
-    if op.kind == "DEQUANTIZE" and DType.FLOAT16 in types:
+    found = hybrid(graph, op) or _type_refusal(graph, op)
+    return found or next((refused for rule in RULES if (refused := rule(graph, op)) is not None), None)
+
+
+def _type_refusal(graph: Graph, op: Op) -> tuple[str, str] | None:
+    data, accepted = data_tensor(graph, op), accepted_types(op.kind)
+    if data is None or accepted is None or data.dtype in accepted:
+        return None
+    if op.kind == "DEQUANTIZE" and data.dtype is DType.FLOAT16:
         return "float16 weights are not supported", "convert the model to full int8, or to float32"
-    if op.kind == "FULLY_CONNECTED" and DType.INT4 in types:
-        return "int4 weights are not supported here", "keep this layer's weights at 8 bits"
-    return None
+    known = ", ".join(sorted(dtype.value for dtype in accepted))
+    return f"there is no kernel for {data.dtype.value}, only for {known}", "convert the model to full int8"

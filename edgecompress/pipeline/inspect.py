@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgecompress.artifact import ModelInfo
+from edgecompress.artifact import Engine, ModelInfo
 from edgecompress.convert.metadata import ModelMetadata, read_metadata
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph
 from edgecompress.pipeline.sources import load_model
+
+if TYPE_CHECKING:
+    from edgecompress.codegen import Finding
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +24,7 @@ class Inspection:
         graph: every tensor and op.
         plan: steps, buffers and arena of the generated C; None when the aot engine cannot take the model.
         reason: why `plan` is None, with the op's name; empty otherwise.
+        tflm_findings: ops that TensorFlow Lite Micro refuses or computes wrongly, and what to do; empty when it takes the model.
         metadata: what the model says about itself; None when it says nothing, or nothing that can be read.
         metadata_problem: why metadata that are there cannot be read; empty otherwise.
     """
@@ -27,6 +32,7 @@ class Inspection:
     graph: Graph
     plan: ModelInfo | None
     reason: str
+    tflm_findings: tuple[Finding, ...]
     metadata: ModelMetadata | None
     metadata_problem: str
 
@@ -41,14 +47,15 @@ def inspect(model: Path) -> Inspection:
         >>> edgecompress.inspect(Path("digits.tflite")).graph.ops[0].kind
         'CONV_2D'
     """
-    from edgecompress.codegen import generate_aot
+    from edgecompress.codegen import find_unsupported, generate_aot
 
     loaded = load_model(model)
     metadata, problem = _read_metadata(loaded.data)
+    findings = find_unsupported(loaded.graph, Engine.TFLM)
     try:
-        return Inspection(loaded.graph, generate_aot(loaded.graph).info, "", metadata, problem)
+        return Inspection(loaded.graph, generate_aot(loaded.graph).info, "", findings, metadata, problem)
     except ModelError as e:
-        return Inspection(loaded.graph, None, e.message, metadata, problem)
+        return Inspection(loaded.graph, None, e.message, findings, metadata, problem)
 
 
 def _read_metadata(data: bytes) -> tuple[ModelMetadata | None, str]:

@@ -12,11 +12,12 @@ from edgecompress.errors import UnsupportedOpError
 
 
 def one_op(kind: str, dtype: str = "int8", weights: str | None = None):
-    """A graph with one op on a [1, 4] tensor, with weights of their own type for FULLY_CONNECTED."""
+    """A graph with one op on a [1, 4] tensor, with weights of their own type (int4: a scale for each channel) for FULLY_CONNECTED."""
     b = ModelBuilder()
     scale = None if dtype == "float32" else 0.1
+    facts = {"scale": [0.1, 0.2, 0.3, 0.4], "axis": 0} if weights == "int4" else {"scale": 0.1}
     x, y = (b.tensor((1, 4), dtype, scale=scale, name=name) for name in ("input", "the_layer"))
-    extra = [] if weights is None else [b.tensor((4, 4), weights, scale=0.1, data=[[1] * 4] * 4)]
+    extra = [] if weights is None else [b.tensor((4, 4), weights, data=[[1] * 4] * 4, **facts)]
     b.op(kind, [x, *extra], [y], version=9)
     b.inputs(x)
     b.outputs(y)
