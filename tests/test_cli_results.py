@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from edgecompress.cli import main
 from edgecompress.pipeline import CompressSummary, DemoResult
 from edgecompress.pipeline import verify as verify_room
 from edgecompress.pipeline.demo import Variant
+from edgecompress.pipeline.layers import Layer
 from edgecompress.pipeline.verify import Rung, Status, VerifyReport
 from edgecompress.profile import Latency, Memory, Profile, ProfiledModel
 
@@ -46,6 +48,18 @@ def test_verify_prints_a_line_a_rung(monkeypatch, capsys):
     assert any("fake-quant Keras" in line and "missing" in line and "give --keras" in line for line in lines)
     assert any("generated C on cortex-m4" in line and "0 of 160" in line for line in lines)
     assert any("XNNPACK" in line and "3 of 160" in line and "rounds once" in line for line in lines)
+
+
+def test_verify_prints_a_line_an_op(monkeypatch, capsys):
+    """With --layers every op is printed, and the first one that differs is named; a core that shows nothing is said to."""
+    layers = (Layer(0, "CONV_2D", "a;b", 64, 0, 0.0), Layer(1, "RESHAPE", "c", 0, 0, 0.0), Layer(2, "ADD", "d", 64, 3, 2.0))
+    monkeypatch.setattr(verify_room, "verify", lambda model, **options: dataclasses.replace(report(EQUAL), layers=layers))
+    assert main(["verify", "m.tflite", "--layers"]) == 0
+    out = capsys.readouterr().out
+    assert "0 of 64" in out and "no step of its own" in out and "The first op that differs is 2 ADD d" in out
+    monkeypatch.setattr(verify_room, "verify", lambda model, **options: report(EQUAL))
+    assert main(["verify", "m.tflite", "--layers"]) == 0
+    assert "No layers" in capsys.readouterr().out
 
 
 def test_bytes_that_must_agree_and_do_not_are_exit_5(monkeypatch, capsys):

@@ -249,11 +249,14 @@ def open_target(
 
 
 @contextmanager
-def open_model(target: str, model: LoadedModel, *, toolchain: str | None = None) -> Iterator[Device]:
-    """A device that runs a model which is in memory, through the aot engine, built in a temporary folder."""
+def open_model(
+    target: str, model: LoadedModel, *, engine: Engine = Engine.AOT, toolchain: str | None = None, tflm_dir: Path | None = None
+) -> Iterator[Device]:
+    """A device that runs a model which is in memory, built in a temporary folder."""
     facts = load_target(target)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
-        device = _connect(facts, build_loaded(facts, model, engine=Engine.AOT, toolchain=toolchain, output=Path(folder)), None)
+        firmware = build_loaded(facts, model, engine=engine, toolchain=toolchain, output=Path(folder), tflm_dir=tflm_dir)
+        device = _connect(facts, firmware, None)
         try:
             yield device
         finally:

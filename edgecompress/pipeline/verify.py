@@ -5,6 +5,7 @@
     LiteRT reference          TFLM host               equal, but for FULLY_CONNECTED (known: it rounds once, 1 LSB a layer)
     TFLM host                 (the bytes that count)
     generated C, on a core    TFLM host               equal, always
+    TFLM, on a core           TFLM host               equal, always (with a library of the user's: --tflm-dir)
     LiteRT default (XNNPACK)  TFLM host               inside LITERT_TOLERANCE: another rounding family
 
 Every rung runs the same inputs. The first op that differs is found by comparing every activation of both runtimes, each fed with its own
@@ -13,17 +14,19 @@ values; where the op's inputs still agree and its outputs do not, the difference
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 import numpy as np
 
+from edgecompress.artifact import Engine
 from edgecompress.device import Device
 from edgecompress.device.interpreters import NUMPY_TYPES, LiteRtReference, TflmHost, Trace, tflm_available
 from edgecompress.errors import ToolError
 from edgecompress.graph import Graph, Op
+from edgecompress.pipeline.layers import Layer, Tracer, compare_layers
 from edgecompress.pipeline.reference import LITERT_TOLERANCE, element_difference
 from edgecompress.pipeline.samples import as_raw, as_reals, load_samples
 from edgecompress.pipeline.sources import LoadedModel, load_model
@@ -73,19 +76,20 @@ class Rung:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """All rungs, over `inputs` inputs of `source`. `ok` is False when bytes differ that must not."""
+    """All rungs, over `inputs` inputs of `source`. `ok` is False when bytes differ that must not.
+
+    `layers` compares the generated C with TFLM op by op; empty when that was not asked for, or where one of them shows no tensors.
+    """
 
     model: str
     inputs: int
     source: str
     rungs: tuple[Rung, ...]
+    layers: tuple[Layer, ...] = ()
 
     @property
     def ok(self) -> bool:
         return all(rung.ok for rung in self.rungs)
-
-
-Tracer = Callable[[Sequence[bytes]], Trace]
 
 
 def verify(
@@ -95,6 +99,8 @@ def verify(
     data: str | None = None,
     inputs: int = 16,
     target: str = "cortex-m4",
+    layers: bool = False,
+    tflm_dir: Path | None = None,
     progress: Progress = silent,
 ) -> VerifyReport:
     """Compare every runtime of an int8 model over real inputs.
@@ -105,6 +111,8 @@ def verify(
         data: FILE.py:FUNCTION, a .npy file, or the name of a calibration set; generated inputs when None.
         inputs: how many.
         target: an emulated core for the generated C.
+        layers: compare the generated C with TensorFlow Lite Micro op by op as well.
+        tflm_dir: a build of TensorFlow Lite Micro, to compare on the core too; see `build`.
 
     Raises:
         ModelError, DataError: the input is wrong.
@@ -115,7 +123,16 @@ def verify(
     """
     loaded = load_model(model)
     samples = load_samples(loaded.graph, data, inputs)
-    return verify_loaded(loaded, samples.inputs, source=samples.source, keras=keras, target=target, progress=progress)
+    return verify_loaded(
+        loaded,
+        samples.inputs,
+        source=samples.source,
+        keras=keras,
+        target=target,
+        layers=layers,
+        tflm_dir=tflm_dir,
+        progress=progress,
+    )
 
 
 def verify_loaded(
@@ -125,6 +142,8 @@ def verify_loaded(
     source: str,
     keras: Path | None = None,
     target: str = "cortex-m4",
+    layers: bool = False,
+    tflm_dir: Path | None = None,
     progress: Progress = silent,
 ) -> VerifyReport:
     """As `verify`, for a model and inputs that are in memory."""
@@ -145,10 +164,15 @@ def verify_loaded(
         reference_name, reference_outputs, reference_trace = "TFLM host", [tflm.run(sample) for sample in samples], tflm.trace
         rungs.append(ladder.compare("LiteRT reference", litert_outputs, reference_name, reference_outputs, (litert.trace, reference_trace)))
     progress(f"generated C on {target}", 0, None)
-    rungs.append(_core_rung(ladder, target, reference_name, reference_outputs, reference_trace))
+    by_op = layers and tflm_available()
+    rung, compared = _core_rung(ladder, target, reference_name, reference_outputs, reference_trace, layers=by_op)
+    rungs.append(rung)
+    if tflm_dir is not None:
+        progress(f"TensorFlow Lite Micro on {target}", 0, None)
+        rungs.append(_tflm_rung(ladder, target, tflm_dir, reference_name, reference_outputs))
     progress("LiteRT default kernels", 0, None)
     rungs.append(_litert_rung(ladder, reference_name, reference_outputs))
-    return VerifyReport(model.graph.name, len(samples), source, tuple(rungs))
+    return VerifyReport(model.graph.name, len(samples), source, tuple(rungs), compared)
 
 
 class _Ladder:
@@ -227,8 +251,10 @@ def _keras_rung(ladder: _Ladder, keras: Path | None, litert_outputs: Sequence[li
     return replace(rung, status=status, cause="float32 arithmetic between fake-quants, integers between tensors")
 
 
-def _core_rung(ladder: _Ladder, target: str, reference: str, expected: Sequence[list[bytes]], trace: Tracer) -> Rung:
-    """The generated C on an emulated core."""
+def _core_rung(
+    ladder: _Ladder, target: str, reference: str, expected: Sequence[list[bytes]], trace: Tracer, *, layers: bool
+) -> tuple[Rung, tuple[Layer, ...]]:
+    """The generated C on an emulated core; with `layers`, also op by op."""
     from edgecompress.pipeline.firmware import open_model
 
     name = f"generated C on {target}"
@@ -236,9 +262,21 @@ def _core_rung(ladder: _Ladder, target: str, reference: str, expected: Sequence[
         with open_model(target, ladder.model) as device:
             got = [device.run(sample) for sample in ladder.samples]
             tracer = _core_tracer(ladder.model.graph, device)
-            return ladder.compare(name, got, reference, expected, None if tracer is None else (tracer, trace))
+            rung = ladder.compare(name, got, reference, expected, None if tracer is None else (tracer, trace))
+            if tracer is None or not layers:
+                return rung, ()
+            return rung, compare_layers(ladder.model.graph, ladder.samples, tracer, trace)
     except ToolError as e:
-        return Rung(name, reference, Status.MISSING, note=f"{e.message} ({e.hint})" if e.hint else e.message)
+        return Rung(name, reference, Status.MISSING, note=f"{e.message} ({e.hint})" if e.hint else e.message), ()
+
+
+def _tflm_rung(ladder: _Ladder, target: str, folder: Path, reference: str, expected: Sequence[list[bytes]]) -> Rung:
+    """TensorFlow Lite Micro itself on the core, with the user's library."""
+    from edgecompress.pipeline.firmware import open_model
+
+    with open_model(target, ladder.model, engine=Engine.TFLM, tflm_dir=folder) as device:
+        got = [device.run(sample) for sample in ladder.samples]
+        return ladder.compare(f"TensorFlow Lite Micro on {target}", got, reference, expected)
 
 
 def _litert_rung(ladder: _Ladder, reference: str, expected: Sequence[list[bytes]]) -> Rung:

@@ -9,6 +9,7 @@ from edgecompress.convert import read_tflite
 from edgecompress.device.interpreters import LiteRtReference, TflmHost
 from edgecompress.errors import ModelError
 from edgecompress.numerics.lcg import lcg_inputs
+from edgecompress.pipeline.layers import compare_layers
 from edgecompress.pipeline.measure import measure
 from edgecompress.pipeline.reference import check_parity, compare_bytes
 from edgecompress.pipeline.sources import LoadedModel
@@ -139,11 +140,35 @@ def test_a_wrong_kernel_is_found_by_its_op(monkeypatch):
 
     table = next(value for value in vars(lower).values() if isinstance(value, dict) and value.get("CONV_2D") is original)
     monkeypatch.setitem(table, "CONV_2D", wrong)
-    report = verify_loaded(model, _samples(model), source="generated")
+    report = verify_loaded(model, _samples(model), source="generated", target="cortex-m3", layers=True)
     rung = next(rung for rung in report.rungs if rung.name.startswith("generated C"))
     assert rung.status is Status.DIFFERS
     assert rung.first_op.startswith(f"op {broken} CONV_2D")
     assert not report.ok
+    first = next(layer for layer in report.layers if layer.differs)
+    assert (first.op, first.kind) == (broken, "CONV_2D") and first.largest > 0
+
+
+def test_layers_agree_op_by_op():
+    """Asked for, every op is compared over all inputs, all elements of it, and a right model differs nowhere."""
+    model = _loaded(tiny_classifier())
+    report = verify_loaded(model, _samples(model, 2), source="generated", layers=True)
+    assert [layer.kind for layer in report.layers] == [op.kind for op in model.graph.ops]
+    assert not any(layer.differs for layer in report.layers)
+    for layer, op in zip(report.layers, model.graph.ops, strict=True):
+        assert layer.elements in (0, 2 * model.graph.tensor(op.outputs[0]).elements)
+    assert sum(layer.elements > 0 for layer in report.layers) >= len(report.layers) - 2
+
+
+def test_traces_are_compared_in_counts():
+    """Of two traces the elements that differ are counted, the largest difference in counts; a tensor that one lacks counts nothing."""
+    graph = read_tflite(tiny_classifier())
+    first, second = graph.ops[0].outputs[0], graph.ops[1].outputs[0]
+    left = {first: np.array([-128, 5, 7], np.int8)}
+    right = {first: np.array([127, 5, 8], np.int8), second: np.array([1], np.int8)}
+    layers = compare_layers(graph, [[b""], [b""]], lambda _: left, lambda _: right)
+    assert (layers[0].elements, layers[0].differing, layers[0].largest) == (6, 4, 255.0)
+    assert (layers[1].elements, layers[1].differs) == (0, False)
 
 
 def test_a_refusal_of_tflm_says_why_and_nothing_else(capfd):
