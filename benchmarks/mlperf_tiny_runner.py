@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecompress.device import open_mlperf
 from edgecompress.device.interpreters import TflmHost
 from edgecompress.device.qemu import start_on_pty
 from edgecompress.graph import Graph, Tensor
@@ -60,6 +61,8 @@ def compare(arguments: argparse.Namespace, folder: Path) -> int:
     machine = start_on_pty(firmware.elf, link)
     print(f"$ {' '.join(machine.command)}\nUART on {machine.url}\n")
     try:
+        # The runner takes the first m-ready for the answer to its first command: what the firmware says when it starts must be over.
+        open_mlperf(machine.url, baud=115200, timeout_s=30).close()
         results = drive(machine.url, arguments.runner, folder, arguments.mode)
     finally:
         machine.stop()

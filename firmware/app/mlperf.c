@@ -4,6 +4,7 @@
 #include "divide.h"
 #include "ec_model.h"
 #include "ec_port.h"
+#include "energy.h"
 #include "link.h"
 #include "session.h"
 #include "text.h"
@@ -48,10 +49,20 @@ static void send_lap(uint64_t ticks)
     send_number("m-lap-us-", seconds * 1000000u + ec_divide((uint64_t)rest * 1000000u, hz, &ignored), "");
 }
 
+/* A printed time, or in energy mode a pulse. */
+static void send_timestamp(void)
+{
+    if (ec_port_is_in_energy_mode()) {
+        ec_energy_pulse();
+    } else {
+        send_lap(ec_port_ticks());
+    }
+}
+
 void ec_mlperf_send_banner(void)
 {
-    send_lines("m-timestamp-mode-performance");
-    send_lap(ec_port_ticks());
+    send_lines(ec_port_is_in_energy_mode() ? "m-timestamp-mode-energy" : "m-timestamp-mode-performance");
+    send_timestamp();
     send_lines("m-init-done");
 }
 
@@ -312,7 +323,8 @@ static void send_results(void)
 
 /* ---- infer ---- */
 
-/* The second lap is the first plus the time of the runs alone: restoring the inputs in between does not count. */
+/* The second lap is the first plus the time of the runs alone: restoring the inputs in between does not count. Between the two pulses of
+ * the energy pin, which is real time, it does. */
 static int infer(uint32_t runs, uint32_t warm_ups)
 {
     uint64_t ticks = 0, sum = 0;
@@ -324,12 +336,19 @@ static int infer(uint32_t runs, uint32_t warm_ups)
     send_lines("m-warmup-done");
     send_number("m-infer-start-", runs, "");
     const uint64_t start = ec_port_ticks();
-    send_lap(start);
+    const bool prints = !ec_port_is_in_energy_mode();
+    if (prints) {
+        send_lap(start);
+    }
+    ec_energy_pulse();
     for (uint32_t i = 0; i < runs && status == EC_OK; i++) {
         status = ec_session_run(&ticks);
         sum += ticks;
     }
-    send_lap(start + sum);
+    ec_energy_pulse();
+    if (prints) {
+        send_lap(start + sum);
+    }
     return status;
 }
 
@@ -398,7 +417,7 @@ void ec_mlperf_handle(char *command)
         ec_link_send_text(VENDOR);
         send_lines("]");
     } else if (ec_text_equal(word, "timestamp")) {
-        send_lap(ec_port_ticks());
+        send_timestamp();
     } else if (ec_text_equal(word, "profile")) {
         ec_link_send_text("m-profile-[");
         ec_link_send_text(FIRMWARE);

@@ -1,4 +1,5 @@
-/* The serial protocol of MLPerf Tiny (mlcommons/tiny, benchmark/api and benchmark/runner), performance mode.
+/* The serial protocol of MLPerf Tiny (mlcommons/tiny, benchmark/api and benchmark/runner): performance mode, or the energy mode where a
+ * board was built for it.
  *
  * The bytes that `db` loads are those of the data set, converted as the benchmark of the model's name wants it:
  *   ic01, vww01   uint8 pixels, stored minus 128

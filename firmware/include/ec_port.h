@@ -45,6 +45,12 @@ uint32_t ec_port_ticks_hz(void);
  * ec_port_ticks_hz, ticks are core cycles. */
 uint32_t ec_port_clock_hz(void);
 
+/* Optional: pull the pin of MLPerf Tiny's energy mode low, or release it. False where there is none. */
+bool ec_port_set_energy_pin(bool released);
+
+/* Optional: whether MLPerf Tiny's energy mode was asked for, where pulses of that pin stand for printed times. */
+bool ec_port_is_in_energy_mode(void);
+
 /* ---- the application implements ---- */
 
 /* Runs for ever. Main stack, privileged. */

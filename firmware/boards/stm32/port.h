@@ -9,6 +9,14 @@
 #include "../cortex_m/cycles.h"
 #include "ec_port.h"
 
+#if defined(EC_BOARD_ENERGY_PORT) || defined(EC_BOARD_ENERGY_PIN) || defined(EC_BOARD_ENERGY_MODE)
+#include "energy.h"
+#else
+static void stm32_start_energy_pin(void)
+{
+}
+#endif
+
 static uint32_t stm32_core_hz;
 static bool stm32_is_real;
 
@@ -17,6 +25,7 @@ void ec_port_init(void)
     const stm32_clocks clocks = stm32_start_clocks();
     stm32_core_hz = clocks.core_hz;
     stm32_start_uart(clocks.uart_hz);
+    stm32_start_energy_pin();
     stm32_is_real = ec_cycles_start();
 }
 

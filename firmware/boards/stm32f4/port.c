@@ -8,7 +8,8 @@
  *   apb1_divider, apb2_divider, flash_wait_states
  *   vos                      the field of PWR_CR for full speed: 3 on F446 and F411, 1 (one bit) on F405
  *   overdrive                1 where PWR_CR has it and full speed needs it
- *   usart, tx_port, tx_pin, rx_port, rx_pin, pin_function, baud */
+ *   usart, tx_port, tx_pin, rx_port, rx_pin, pin_function, baud
+ *   energy_port, energy_pin, energy_mode     optional: see stm32/energy.h */
 #include "../stm32/clocks.h"
 #include "../stm32/gpio.h"
 #include "../stm32/registers.h"
@@ -80,6 +81,7 @@ enum { HSI_HZ = 16000000 };
 /* 3.8, "Flash interface registers". */
 #define FLASH_ACR STM32_REGISTER(0x40023C00u) /* 3:0 wait states, 8 prefetch, 9 instruction cache, 10 data cache */
 
+#define STM32_GPIO_ENABLE RCC_AHB1ENR
 #define GPIO(port) ((stm32_gpio *)(0x40020000u + STM32_GPIO_STRIDE * ((port) - 'A')))
 
 #if EC_BOARD_USART == 1

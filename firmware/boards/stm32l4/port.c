@@ -6,10 +6,11 @@
  *   pll_m, pll_n, pll_r      core = 16 MHz / m * n / r
  *   flash_wait_states
  *   boost                    1 above 80 MHz: range 1 boost mode (L4+ only)
- *   vddio2                   1 when the UART is at port G, whose pins have a supply of their own
+ *   vddio2                   1 when the UART or the energy pin is at port G, whose pins have a supply of their own
  *   lpuart or usart          the UART's number: lpuart = 1, or usart = 1, 2 or 3
  *   uart_fifo                1 where it has FIFOs (L4+)
- *   tx_port, tx_pin, rx_port, rx_pin, pin_function, baud */
+ *   tx_port, tx_pin, rx_port, rx_pin, pin_function, baud
+ *   energy_port, energy_pin, energy_mode     optional: see stm32/energy.h */
 #include "../stm32/clocks.h"
 #include "../stm32/gpio.h"
 #include "../stm32/registers.h"
@@ -54,7 +55,12 @@ enum { MSI_HZ = 4000000 }; /* the reset clock: 6.4.1, MSIRANGE */
 #if EC_BOARD_TX_PIN > 15 || EC_BOARD_RX_PIN > 15 || EC_BOARD_PIN_FUNCTION > 15
 #error "pins and pin_function are 0 to 15"
 #endif
-#if (EC_BOARD_TX_PORT == 'G' || EC_BOARD_RX_PORT == 'G') && !EC_BOARD_VDDIO2
+#ifndef EC_BOARD_ENERGY_PORT
+#define USES_PORT_G (EC_BOARD_TX_PORT == 'G' || EC_BOARD_RX_PORT == 'G')
+#else
+#define USES_PORT_G (EC_BOARD_TX_PORT == 'G' || EC_BOARD_RX_PORT == 'G' || EC_BOARD_ENERGY_PORT == 'G')
+#endif
+#if USES_PORT_G && !EC_BOARD_VDDIO2
 #error "port G needs vddio2 = 1"
 #endif
 
@@ -72,6 +78,7 @@ enum { MSI_HZ = 4000000 }; /* the reset clock: 6.4.1, MSIRANGE */
 /* 3.7, "FLASH registers". */
 #define FLASH_ACR STM32_REGISTER(0x40022000u) /* 3:0 wait states, 8 prefetch, 9 instruction cache, 10 data cache */
 
+#define STM32_GPIO_ENABLE RCC_AHB2ENR
 #define GPIO(port) ((stm32_gpio *)(0x48000000u + STM32_GPIO_STRIDE * ((port) - 'A')))
 
 /* The UARTs' clocks are those of their buses after reset (6.4, RCC_CCIPR), and no bus is divided here. */
