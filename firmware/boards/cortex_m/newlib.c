@@ -8,6 +8,11 @@ _Noreturn void __cxa_pure_virtual(void);
 _Noreturn void __assert_func(const char *file, int line, const char *function, const char *expression);
 void *_sbrk(ptrdiff_t bytes);
 
+/* operator delete(void *) and operator delete(void *, size_t), as the Itanium C++ ABI names them: a destructor that is virtual refers to
+ * them, and there is nothing that new could have made. */
+void _ZdlPv(void *object);
+void _ZdlPvj(void *object, size_t bytes);
+
 /* Objects with static storage are never destroyed; their destructors are registered under this handle all the same. */
 void *__dso_handle;
 int __aeabi_atexit(void *object, void (*destroy)(void *), void *handle);
@@ -36,6 +41,19 @@ _Noreturn void __assert_func(const char *file, int line, const char *function, c
     (void)line;
     (void)function;
     (void)expression;
+    abort();
+}
+
+void _ZdlPv(void *object)
+{
+    (void)object;
+    abort();
+}
+
+void _ZdlPvj(void *object, size_t bytes)
+{
+    (void)object;
+    (void)bytes;
     abort();
 }
 
