@@ -5,15 +5,15 @@ A data function takes no arguments and returns a `Data`, or a dict with the same
     def load():
         return {"train": (x_train, y_train), "validation": (x_val, y_val), "calibration": x_train[:200]}
 
-`x` is one array [n, ...], or for models of several inputs a tuple of arrays or a dict by input name; `y` is an array [n, ...] (a tuple for
-several outputs). `train`, `validation` and `calibration` may also be batched, finite tf.data.Datasets or keras.utils.PyDatasets: `train` is
-then read anew each epoch, the others once into memory. `loss` and `metric` are the user's own. Every key is optional: a step that needs
-what is missing says so. Without `calibration`, the first 256 training inputs stand in.
+`x` is one array [n, ...], or for models of several inputs a tuple or list of arrays or a dict by input name; `y` is the same for outputs.
+`train`, `validation` and `calibration` may also be batched, finite tf.data.Datasets or keras.utils.PyDatasets: `train` is then read anew
+each epoch, the others once into memory. `loss` and `metric` are the user's own. Every key is optional: a step that needs what is missing
+says so. Without `calibration`, the first 256 training inputs stand in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -29,7 +29,8 @@ from edgecompress.errors import DataError
 if TYPE_CHECKING:
     from keras import Model
 
-Labels: TypeAlias = NDArray[np.generic] | tuple[NDArray[np.generic], ...]
+Labels: TypeAlias = NDArray[np.generic] | tuple[NDArray[np.generic], ...] | Mapping[str, NDArray[np.generic]]
+"""By output name only as they come: `fit_data` puts them in the order of the model's outputs."""
 Pair: TypeAlias = tuple[Inputs, Labels]
 
 DEFAULT_CALIBRATION_SAMPLES = 256
@@ -89,7 +90,7 @@ class Data:
         if self.train is None:
             raise DataError("the data has no train", hint=_SHAPE_HINT)
         x, y = self.train
-        return _first(x, DEFAULT_CALIBRATION_SAMPLES), _first_labels(y, DEFAULT_CALIBRATION_SAMPLES)
+        return _first(x, DEFAULT_CALIBRATION_SAMPLES), _first(y, DEFAULT_CALIBRATION_SAMPLES)
 
 
 def as_data(value: object, where: str) -> Data:
@@ -110,13 +111,11 @@ def as_data(value: object, where: str) -> Data:
         raise DataError(f"{where}: returned no data", hint=_SHAPE_HINT)
     if value.metric_goal not in ("max", "min"):
         raise DataError(f"{where}: metric_goal is {value.metric_goal!r}; expected 'max' or 'min'", hint=_SHAPE_HINT)
-    train = value.train if isinstance(value.train, Stream) else read_stream(value.train, f"{where}: train")
-    return replace(
-        value,
-        train=train or _as_pair(value.train, f"{where}: train"),
-        validation=_as_pair(value.validation, f"{where}: validation"),
-        calibration=_as_calibration(value.calibration, f"{where}: calibration"),
-    )
+    stream = value.train if isinstance(value.train, Stream) else read_stream(value.train, f"{where}: train")
+    train = stream or _as_pair(value.train, f"{where}: train")
+    validation = _as_pair(value.validation, f"{where}: validation")
+    calibration = _as_calibration(value.calibration, (train, validation), f"{where}: calibration")
+    return replace(value, train=train, validation=validation, calibration=calibration)
 
 
 def train_batches(data: Data, model: Model, *, samples: int | None = None, batch_size: int = 32, stage: str) -> Iterator[tuple[Any, Any]]:
@@ -154,7 +153,7 @@ def calibration_batches(data: Data, model: Model, *, samples: int | None = None,
 
 
 def fit_data(data: Data, model: Model) -> Data:
-    """The same data in the order and the types of the model's inputs: one array, or a tuple of them.
+    """The same data in the order of the model's inputs and outputs and in the types of its inputs: one array, or a tuple of them.
 
     Raises:
         DataError: a shape or a type that the model cannot take.
@@ -164,7 +163,7 @@ def fit_data(data: Data, model: Model) -> Data:
     return replace(
         data,
         train=_fit_train(train, model),
-        validation=None if validation is None else (_fit_inputs(validation[0], model, "validation"), validation[1]),
+        validation=None if validation is None else _fit_pair(validation, model, "validation"),
         calibration=None if calibration is None else _fit_inputs(calibration, model, "calibration"),
     )
 
@@ -187,10 +186,28 @@ def count_samples(inputs: Inputs | Labels) -> int:
 
 def _fit_train(train: Pair | Stream | None, model: Model) -> Pair | Stream | None:
     if not isinstance(train, Stream):
-        return None if train is None else (_fit_inputs(train[0], model, "train"), train[1])
+        return None if train is None else _fit_pair(train, model, "train")
     # One batch stands for all: the stream is not read to its end for a check.
-    _fit_inputs(_as_inputs(next(iter(train))[0], "train"), model, "train")
-    return train.with_inputs(lambda x: _in_structure(model, x))
+    x, y, *_ = next(iter(train))
+    _fit_inputs(_as_inputs(x, "train"), model, "train")
+    _fit_labels(y, model, "train")
+    return train.changed(lambda x, y: (_in_structure(model, x), _fit_labels(y, model, "train")))
+
+
+def _fit_pair(pair: Pair, model: Model, part: str) -> Pair:
+    return _fit_inputs(pair[0], model, part), _fit_labels(pair[1], model, part)
+
+
+def _fit_labels(labels: Any, model: Model, part: str) -> Any:  # noqa: ANN401  arrays or tensors, as a stream gives them
+    """Labels by name in the order of the model's outputs, others as they are."""
+    if not isinstance(labels, Mapping):
+        return labels
+    names = list((getattr(model, "_functional", None) or model).output_names)
+    wrong = [f"it has none for {name!r}" for name in names if name not in labels]
+    wrong += [f"the model has no output {name!r}" for name in labels if name not in names]
+    if wrong:
+        raise DataError(f"{part}: labels by name: {wrong[0]}", hint=f"the model's outputs: {', '.join(names)}")
+    return labels[names[0]] if len(names) == 1 else tuple(labels[name] for name in names)
 
 
 def _in_structure(model: Model, x: Any) -> Any:  # noqa: ANN401  arrays or tensors, as a stream gives them
@@ -239,30 +256,55 @@ def _as_pair(value: object, where: str) -> Pair | None:
     if not isinstance(value, list | tuple) or len(value) != 2:
         came = f"{len(value)} values" if isinstance(value, list | tuple) else type(value).__name__
         raise DataError(f"{where}: expected a pair (x, y), came {came}", hint=_SHAPE_HINT)
-    inputs, labels = _as_inputs(value[0], f"{where} x"), _as_labels(value[1], f"{where} y")
+    x, y = _as_tuples(value[0], value[1])
+    inputs, labels = _as_inputs(x, f"{where} x"), _as_labels(y, f"{where} y")
     if count_samples(inputs) != count_samples(labels):
         raise DataError(f"{where}: {count_samples(inputs)} inputs but {count_samples(labels)} labels", hint="give one label per input")
     return inputs, labels
 
 
-def _as_inputs(value: object, where: str) -> Inputs:
+def _as_tuples(x: object, y: object) -> tuple[object, object]:
+    """Lists that hold an array for each input or output, as `model.fit` takes them, as tuples; a list of samples stays a list.
+
+    They are told apart by the number of samples, which inputs and labels share.
+    """
+    shared = _possible_counts(x) & _possible_counts(y)
+    count = max(shared, default=None)
+    return tuple(tuple(value) if isinstance(value, list) and _common_length(value) == count else value for value in (x, y))  # type: ignore[return-value]
+
+
+def _possible_counts(value: object) -> set[int]:
+    """How many samples it may hold."""
     if isinstance(value, Mapping):
-        arrays = {str(name): _as_array(array, f"{where} {name!r}") for name, array in value.items()}
-        _check_lengths(list(arrays.values()), where)
-        return arrays
+        value = tuple(value.values())
     if isinstance(value, tuple):
-        parts = tuple(_as_array(array, f"{where}[{i}]") for i, array in enumerate(value))
-        _check_lengths(parts, where)
-        return parts
-    return _as_array(value, where)
+        return _possible_counts(value[0]) if value else set()
+    found = {len(value)} if isinstance(value, Sized) else set()
+    common = _common_length(value) if isinstance(value, list) else None
+    return found if common is None else found | {common}
+
+
+def _common_length(values: list[Any]) -> int | None:
+    """The length of all arrays of a list; None where they differ, or are none."""
+    lengths = {len(value) if isinstance(value, np.ndarray) and value.ndim else -1 for value in values}
+    return lengths.pop() if len(lengths) == 1 and -1 not in lengths else None
+
+
+def _as_inputs(value: object, where: str) -> Inputs:
+    return _as_named(value, where) if isinstance(value, Mapping) else _as_arrays(value, where)
 
 
 def _as_labels(value: object, where: str) -> Labels:
-    if isinstance(value, Mapping):
-        raise DataError(
-            f"{where}: expected an array, or a tuple of arrays for several outputs; came a dict of {', '.join(map(str, value))}",
-            hint="give the labels as a tuple in the order of the model's outputs",
-        )
+    return _as_named(value, where) if isinstance(value, Mapping) else _as_arrays(value, where)
+
+
+def _as_named(value: Mapping[Any, object], where: str) -> dict[str, NDArray[np.generic]]:
+    arrays = {str(name): _as_array(array, f"{where} {name!r}") for name, array in value.items()}
+    _check_lengths(list(arrays.values()), where)
+    return arrays
+
+
+def _as_arrays(value: object, where: str) -> NDArray[np.generic] | tuple[NDArray[np.generic], ...]:
     if isinstance(value, tuple):
         parts = tuple(_as_array(array, f"{where}[{i}]") for i, array in enumerate(value))
         _check_lengths(parts, where)
@@ -303,9 +345,13 @@ def _join(stream: Stream, where: str) -> tuple[Any, Any]:
     return inputs, labels
 
 
-def _as_calibration(value: object, where: str) -> Inputs | None:
+def _as_calibration(value: object, others: Sequence[Pair | Stream | None], where: str) -> Inputs | None:
     if value is None:
         return None
+    if isinstance(value, list):
+        # A list is of inputs where the others have as many, and of samples otherwise.
+        several = [len(pair[0]) for pair in others if isinstance(pair, tuple) and isinstance(pair[0], tuple | Mapping)]
+        value = tuple(value) if len(value) in several else value
     if hasattr(value, "element_spec") or hasattr(value, "num_batches"):
         # Batches of x alone, or of (x, y) as in training.
         value = _join_inputs(value, where)
@@ -344,11 +390,7 @@ def _length(structure: Any) -> int:  # noqa: ANN401
     return len(keras.tree.flatten(structure)[0])
 
 
-def _first_labels(labels: Labels, count: int) -> Labels:
-    return tuple(array[:count] for array in labels) if isinstance(labels, tuple) else labels[:count]
-
-
-def _first(inputs: Inputs, count: int) -> Inputs:
-    if isinstance(inputs, Mapping):
-        return {name: array[:count] for name, array in inputs.items()}
-    return tuple(array[:count] for array in inputs) if isinstance(inputs, list | tuple) else inputs[:count]
+def _first(values: Any, count: int) -> Any:  # noqa: ANN401  inputs, or labels
+    if isinstance(values, Mapping):
+        return {name: array[:count] for name, array in values.items()}
+    return tuple(array[:count] for array in values) if isinstance(values, list | tuple) else values[:count]

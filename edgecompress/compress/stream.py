@@ -48,10 +48,10 @@ class Stream:
         joined = keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:count], *batches)
         return joined[0], joined[1]
 
-    def with_inputs(self, change: Callable[[Any], Any]) -> Stream:
-        """The same batches with `change` applied to each x."""
+    def changed(self, change: Callable[[Any, Any], tuple[Any, Any]]) -> Stream:
+        """The same batches with `change` applied to each (x, y)."""
         if _is_dataset(self.source):
-            return Stream(self.source.map(lambda x, *rest: (change(x), *rest)), self.batches)
+            return Stream(self.source.map(lambda x, y, *rest: (*change(x, y), *rest)), self.batches)
         return Stream(_changed(self.source, change), self.batches)
 
 
@@ -94,18 +94,18 @@ def _as_numpy(batch: Any) -> tuple[Any, ...]:  # noqa: ANN401
     return tuple(keras.tree.map_structure(np.asarray, tuple(batch)))
 
 
-def _changed(source: Any, change: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+def _changed(source: Any, change: Callable[[Any, Any], tuple[Any, Any]]) -> Any:  # noqa: ANN401
     import keras
 
     class Changed(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships without types
-        """The user's PyDataset with its inputs rearranged."""
+        """The user's PyDataset with its inputs and labels rearranged."""
 
         def __len__(self) -> int:
             return int(source.num_batches)
 
         def __getitem__(self, index: int) -> tuple[Any, ...]:
-            x, *rest = source[index]
-            return (change(x), *rest)
+            x, y, *rest = source[index]
+            return (*change(x, y), *rest)
 
         def on_epoch_begin(self) -> None:
             source.on_epoch_begin()

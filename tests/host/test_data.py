@@ -150,6 +150,59 @@ def test_the_first_samples_come_in_order(samples):
         assert np.array_equal(np.concatenate(list(calibration_batches(data, model, samples=samples, stage="test"))), X[:samples])
 
 
+def two_by_two() -> keras.Model:
+    """Two inputs; two outputs by name, which Keras keeps in the order of their names."""
+    left, right = keras.Input((2,), name="left"), keras.Input((2,), name="right")
+    both = layers.Concatenate()([left, right])
+    model = keras.Model([left, right], {"kind": layers.Dense(3, name="kind")(both), "box": layers.Dense(4, name="box")(both)})
+    model.compile(loss={"kind": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "box": "mse"})
+    return model
+
+
+def test_lists_and_names_as_keras_takes_them():
+    """Inputs and labels in a list, and labels by name, are what a tuple in the model's order is; also in a Dataset."""
+    import tensorflow as tf
+
+    kinds, boxes = Y % 3, np.ones((10, 4), np.float32)
+    model, named = two_by_two(), {"kind": kinds, "box": boxes}
+    expected = fit_data(as_data({"train": ((X, X + 1), (boxes, kinds)), "calibration": (X, X + 1)}, "here"), model)
+    batches = tf.data.Dataset.from_tensor_slices(((X, X + 1), named)).batch(3)
+    for pair in (([X, X + 1], [boxes, kinds]), ([X, X + 1], named), ((X, X + 1), [boxes, kinds]), batches):
+        data = fit_data(as_data({"train": pair, "validation": pair, "calibration": [X, X + 1]}, "here"), model)
+        parts = list(train_batches(data, model, samples=10, batch_size=10, stage="test"))
+        assert len(data.calibration) == 2
+        for got, want in ((data.validation, expected.train), *((part, part) for part in parts)):
+            assert [array.shape for array in keras.tree.flatten(got)] == [array.shape for array in keras.tree.flatten(want)]
+        assert [array.shape[1:] for array in parts[0][1]] == [(4,), ()]
+    samples = fit_data(as_data({"train": (list(X), list(Y)), "calibration": list(X)}, "here"), dense_model())
+    assert np.array_equal(samples.train[0], X)
+    assert np.array_equal(samples.train[1], Y)
+    assert np.array_equal(samples.calibration, X)
+
+
+def test_labels_by_name_train_their_output():
+    """A model with outputs by name learns each from the label of that name."""
+    from edgecompress.compress.training.train import fit
+    from edgecompress.progress import silent
+    from edgecompress.recipe import Training
+
+    keras.utils.set_random_seed(0)
+    model = two_by_two()
+    data = fit_data(as_data({"train": ([X / 20, X / 20], {"kind": np.full(10, 2), "box": np.full((10, 4), 5.0)})}, "here"), model)
+    fit(model, data, objective_of=model, training=Training(epochs=200, learning_rate=0.1), stage="train", progress=silent)
+    given = model.predict([X / 20, X / 20], verbose=0)
+    assert (given["kind"].argmax(axis=-1) == 2).all()
+    np.testing.assert_allclose(given["box"], 5.0, atol=0.5)
+
+
+@pytest.mark.parametrize(("labels", "words"), [({"kind": Y}, "none for 'box'"), ({"kind": Y, "box": Y, "bok": Y}, "no output 'bok'")])
+def test_names_that_are_no_outputs(labels, words):
+    """Labels by name that do not fit are named beside the outputs that the model has."""
+    with pytest.raises(DataError, match=words) as caught:
+        fit_data(as_data({"train": ([X, X], labels)}, "here"), two_by_two())
+    assert caught.value.hint == "the model's outputs: box, kind"
+
+
 def test_without_the_data_that_a_step_reads():
     """What is missing is named, with the step that needs it."""
     with pytest.raises(DataError, match="gradients: this step reads training data"):
@@ -193,7 +246,7 @@ def test_a_missing_function_lists_those_there_are(tmp_path):
         ("return {'train': (np.zeros((3, 2)), np.zeros(4))}", "3 inputs but 4 labels"),
         ("return {'train': (np.zeros((0, 2)), np.zeros(0))}", "train x: is empty"),
         ("return {'calibration': np.array([[1.0, 2.0], [3.0, np.nan]])}", "NaN or infinite values, first in sample 1"),
-        ("return {'train': (np.zeros((3, 2)), {'a': np.zeros(3)})}", "train y: expected an array, or a tuple .* a dict of a"),
+        ("return {'train': (np.zeros((3, 2)), {'a': np.zeros(3), 'b': np.zeros(2)})}", "train y: its arrays hold 2 and 3 samples"),
         ("return {'calibration': np.array(['a'])}", "expected numbers"),
         ("return {'calibration': [[1, 2], [3]]}", "is no array"),
         ("return {'train': ((np.zeros((3, 2)), np.zeros((2, 2))), np.zeros(3))}", "2 and 3 samples"),

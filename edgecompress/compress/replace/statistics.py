@@ -11,6 +11,7 @@ import keras
 
 from edgecompress.compress.data import Data, train_batches
 from edgecompress.compress.layers import walk_layers
+from edgecompress.compress.training.grouped import groups_apart
 
 _SAMPLES = 512
 
@@ -31,7 +32,8 @@ def renew_statistics(model: keras.Model, data: Data, *, batch_size: int) -> int:
             for layer in found:
                 # The mean of the first k batches, from that of the first k - 1.
                 layer.momentum = (count - 1) / count
-            model(x, training=True)
+            with groups_apart():
+                model(x, training=True)
     finally:
         for layer, momentum in zip(found, momenta, strict=True):
             layer.momentum = momentum
