@@ -189,7 +189,7 @@ def test_labels_by_name_train_their_output():
     keras.utils.set_random_seed(0)
     model = two_by_two()
     data = fit_data(as_data({"train": ([X / 20, X / 20], {"kind": np.full(10, 2), "box": np.full((10, 4), 5.0)})}, "here"), model)
-    fit(model, data, objective_of=model, training=Training(epochs=200, learning_rate=0.1), stage="train", progress=silent)
+    fit(model, data, objective_of=model, training=Training(epochs=200, learning_rate=0.3), stage="train", progress=silent)
     given = model.predict([X / 20, X / 20], verbose=0)
     assert (given["kind"].argmax(axis=-1) == 2).all()
     np.testing.assert_allclose(given["box"], 5.0, atol=0.5)
