@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,22 +39,28 @@ class Section:
 
 @dataclass(frozen=True)
 class Symbol:
-    """A function or object; a function's address is without the Thumb bit."""
+    """A function or object; a function's address is without the Thumb bit. Labels of assembly code are no functions unless marked so."""
 
     name: str
     address: int
     bytes: int
+    function: bool = False
 
 
 @dataclass(frozen=True)
 class Image:
-    """A 32-bit little-endian Arm ELF file."""
+    """A 32-bit little-endian Arm ELF file.
+
+    Attributes:
+        marks: addresses from which on there are instructions (True) or data (False), ascending: the mapping symbols $t and $d.
+    """
 
     entry: int
     segments: tuple[Segment, ...]
     sections: Mapping[str, Section]
     symbols: tuple[Symbol, ...]
     manifest: bytes | None
+    marks: tuple[tuple[int, bool], ...] = ()
 
     @property
     def loadable_bytes(self) -> int:
@@ -140,6 +146,7 @@ def _parse(data: bytes) -> Image:
     names = _slice(data, headers[shstrndx][4], headers[shstrndx][5], "section names")
     sections: dict[str, Section] = {}
     symbols: list[Symbol] = []
+    marks: list[tuple[int, bool]] = []
     manifest = None
     for name_at, kind, flags, address, offset, size, link, _, _, _ in headers:
         name = _string(names, name_at)
@@ -150,7 +157,9 @@ def _parse(data: bytes) -> Image:
             if link >= len(headers):
                 raise _DamagedError("its symbols have no names")
             strings = _slice(data, headers[link][4], headers[link][5], "symbol names")
-            symbols += _symbols(_slice(data, offset, size, "symbols"), strings)
+            table = _slice(data, offset, size, "symbols")
+            symbols += _symbols(table, strings)
+            marks += _marks(table, strings, [bool(header[2] & _SHF_ALLOC) for header in headers])
         if name == ".ec_manifest" and kind != _SHT_NOBITS:
             manifest = _slice(data, offset, size, "manifest")
     segments = tuple(
@@ -160,7 +169,8 @@ def _parse(data: bytes) -> Image:
         )
         if kind == _PT_LOAD
     )
-    return Image(entry, segments, sections, tuple(sorted(symbols, key=lambda symbol: (symbol.address, symbol.bytes))), manifest)
+    by_address = tuple(sorted(symbols, key=lambda symbol: (symbol.address, symbol.bytes)))
+    return Image(entry, segments, sections, by_address, manifest, tuple(sorted(dict(marks).items())))
 
 
 def _symbols(table: bytes, strings: bytes) -> list[Symbol]:
@@ -173,7 +183,18 @@ def _symbols(table: bytes, strings: bytes) -> list[Symbol]:
         name = _string(strings, name_at)
         if section in (0, 0xFFF1) or kind not in (_STT_NOTYPE, _STT_OBJECT, _STT_FUNC) or not name or name.startswith("$"):
             continue
-        found.append(Symbol(name, value & ~1 if kind == _STT_FUNC else value, size))
+        function = kind == _STT_FUNC
+        found.append(Symbol(name, value & ~1 if function else value, size, function))
+    return found
+
+
+def _marks(table: bytes, strings: bytes, allocated: Sequence[bool]) -> list[tuple[int, bool]]:
+    """Mapping symbols (ELF for the Arm Architecture, IHI 0044, 5.5.5) of sections in memory; debug information has some of its own."""
+    found = []
+    for name_at, value, _, _, _, section in _SYMBOL.iter_unpack(table):
+        in_memory = section < len(allocated) and allocated[section]
+        if in_memory and strings[name_at : name_at + 2] in (b"$t", b"$d", b"$a"):
+            found.append((value & ~1, strings[name_at + 1] != ord("d")))
     return found
 
 
