@@ -79,6 +79,71 @@ static inline void ec_expand_rest(const int8_t *from, int32_t rest, uint32_t *x)
     }
 }
 
+/* Rows of bytes of two pixels, and the distance from the end of a row to the start of the next. */
+typedef struct {
+    const int8_t *a, *b;
+    int32_t fours;                    /* bytes in a row, over 4 */
+    int32_t rows;                     /* > 0 */
+    int32_t skip;
+} ec_rows;
+
+/* Fours of bytes at a and at b to (a even, b even, a odd, b odd), four words a four; returns their end. */
+#if EC_DSP_ASSEMBLY
+#define EC_EXPAND_FOUR \
+    "ldr r6, [r0], #4\n" \
+    "ldr r7, [r1], #4\n" \
+    "sxtb16 r4, r6\n" \
+    "sxtb16 r5, r7\n" \
+    "sxtb16 r6, r6, ror #8\n" \
+    "sxtb16 r7, r7, ror #8\n" \
+    "stmia r2!, {r4-r7}\n"
+
+static __attribute__((naked, noinline, unused)) uint32_t *ec_expand_two(
+        __attribute__((unused)) const ec_rows *rows, __attribute__((unused)) uint32_t *x)
+{
+    __asm__(".syntax unified\n"
+            "push {r4-r10, lr}\n"
+            "mov r2, r1\n"
+            "ldm r0, {r0, r1, r8, r9, r10}\n"
+            "1:\n"
+            "lsrs r3, r8, #1\n"
+            "bcc 2f\n"
+            EC_EXPAND_FOUR
+            "2:\n"
+            "cbz r3, 4f\n"
+            "3:\n"
+            EC_EXPAND_FOUR EC_EXPAND_FOUR
+            "subs r3, #1\n"
+            "bne 3b\n"
+            "4:\n"
+            "add r0, r10\n"
+            "add r1, r10\n"
+            "subs r9, #1\n"
+            "bne 1b\n"
+            "mov r0, r2\n"
+            "pop {r4-r10, pc}\n");
+}
+#else
+static inline uint32_t *ec_expand_two(const ec_rows *rows, uint32_t *x)
+{
+    const int8_t *a = rows->a, *b = rows->b;
+    for (int32_t row = 0; row < rows->rows; row++) {
+        for (int32_t n = rows->fours; n != 0; n--, a += 4, b += 4) {
+            const uint32_t four = ec_load_word(a), other = ec_load_word(b);
+            *x++ = ec_even_bytes(four);
+            *x++ = ec_even_bytes(other);
+            *x++ = ec_odd_bytes(four);
+            *x++ = ec_odd_bytes(other);
+        }
+        if (row + 1 < rows->rows) {
+            a += rows->skip;
+            b += rows->skip;
+        }
+    }
+    return x;
+}
+#endif
+
 /* bias and scales as kernels want them, each group padded to fours of channels; returns their end. */
 static inline ec_channel *ec_fill_channels(
         ec_channel *channels, const int32_t *bias, const ec_scale *scales, int32_t groups, int32_t filters)

@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.codegen.lower.leads import pairs_lead, rows_lead
-from edgecompress.codegen.lower.packing import FILTERS, FoldedBias, element_pairs, fold_bias, pack_two_filters, shifts_right
+from edgecompress.codegen.lower.packing import FILTERS, FoldedBias, element_pairs, fold_bias, pack_two_filters, shifts_right, whole_pairs
 from edgecompress.codegen.lower.rules import FastLowering, input_tensor, optional_input, output_tensor
 from edgecompress.codegen.lower.weighted import scale_argument
-from edgecompress.codegen.program import Constant, ConstantArg, Names, Overlap, ScratchArg, Step, TensorArg
+from edgecompress.codegen.program import Constant, ConstantArg, Field, Names, Overlap, ParamsArg, ScratchArg, Step, TensorArg
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
-from edgecompress.numerics.scales import convolution_scales
+from edgecompress.numerics.scales import convolution_scales, dense_scales
 from edgecompress.numerics.window import span
+
+_SCALE_BYTES = 8
+"""sizeof(ec_scale)."""
 
 _CHANNEL_BYTES = 12
 """sizeof(ec_channel)."""
@@ -101,6 +104,57 @@ def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step |
     )
 
 
+def fast_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Four outputs at once, without scratch. Not for weights that the model computes or that have a zero point."""
+    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
+    params, quantization = portable.arguments[0], weights.quantization
+    if weights.data is None or source.is_constant or quantization is None or any(quantization.zero_points):
+        return None
+    out_len, in_len = weights.shape
+    scales = dense_scales(source, weights, output, out_len)
+    matrix = weights.data.astype(np.int8)
+    folded = fold_bias(matrix, _bias(graph, op), source.zero_point)
+    packed = pack_two_filters(matrix, whole_pairs(in_len))
+    if packed is None or not folded.fits or not shifts_right(scales) or not _worth_padding(matrix.size, packed.size):
+        return None
+    if not isinstance(params, ParamsArg):
+        return None
+    fields: dict[str, Field] = {
+        "batches": output.elements // out_len,
+        "in_len": in_len,
+        "out_len": out_len,
+        "scale_bytes": 0 if len(scales) == 1 else _SCALE_BYTES,
+        **{field: params.fields[field] for field in ("out_zero_point", "out_min", "out_max")},
+    }
+    padding = -out_len % FILTERS
+    bias = np.append(2 * folded.values, np.zeros(padding, np.int64)).astype(np.int32)
+    spread = scales if len(scales) == 1 else scales + scales[-1:] * padding
+    rows = np.array([(s.multiplier, -1 - s.shift) for s in spread], np.int64)
+    comment = f"weights [{out_len}][{in_len}] (o, i), in words of two elements and two filters"
+    arguments = (
+        ParamsArg("ec_dense_dsp_params", fields),
+        TensorArg(source.index),
+        ConstantArg(Constant(names.constant("weights"), "int8_t", packed, comment)),
+        ConstantArg(Constant(names.constant("bias"), "int32_t", bias, f"bias [{len(bias)}] less the zero point's part, doubled")),
+        ConstantArg(
+            Constant(names.constant("scales"), "ec_scale", rows, f"scales [{len(rows)}]: multiplier, right shift before the last bit")
+        ),
+        TensorArg(output.index),
+    )
+    function = "ec_fully_connected_dsp_s8"
+    return replace(portable, function=function, kernel=f"kernels/dsp/{function}.c", arguments=arguments)
+
+
+def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Sums of two tensors of one shape; a difference stays with the portable kernel."""
+    params = portable.arguments[0]
+    if portable.function != "ec_add_s8" or not isinstance(params, ParamsArg):
+        return None
+    if not all(isinstance(sign, int) and sign > 0 for sign in (params.fields["a_weight"], params.fields["b_sign"])):
+        return None
+    return replace(portable, function="ec_add_dsp_s8", kernel="kernels/dsp/ec_add_dsp_s8.c")
+
+
 def _folded_argument(names: Names, folded: FoldedBias) -> ConstantArg:
     values = folded.values.astype(np.int32)
     return ConstantArg(Constant(names.constant("bias"), "int32_t", values, f"bias [{len(values)}] less the zero point's part"))
@@ -121,4 +175,10 @@ def _worth_padding(dense: int, packed: int) -> bool:
     return packed - dense <= max(_PADDING_BYTES, dense * _PADDING_SHARE)
 
 
-LOWER: dict[str, FastLowering] = {"DEPTHWISE_CONV_2D": fast_depthwise, "CONV_2D": fast_conv2d}
+LOWER: dict[str, FastLowering] = {
+    "DEPTHWISE_CONV_2D": fast_depthwise,
+    "FULLY_CONNECTED": fast_fully_connected,
+    "ADD": fast_add,
+    "SUB": fast_add,
+    "CONV_2D": fast_conv2d,
+}

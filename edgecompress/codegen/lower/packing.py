@@ -71,6 +71,11 @@ def run_pairs(run_len: int) -> list[tuple[int, int]]:
     return pairs
 
 
+def whole_pairs(n: int) -> list[tuple[int, int]]:
+    """Pairs of `n` elements that are padded to fours."""
+    return [(a if a < n else -1, b if b < n else -1) for a, b in run_pairs(-(-n // 4) * 4)]
+
+
 def element_pairs(runs: int, run_len: int) -> list[tuple[int, int]]:
     """`run_pairs` of `runs` runs that follow each other."""
     return [(r * run_len + a, r * run_len + b if b >= 0 else -1) for r in range(runs) for a, b in run_pairs(run_len)]

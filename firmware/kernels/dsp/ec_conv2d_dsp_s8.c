@@ -11,8 +11,9 @@ typedef struct {
     const ec_conv_params *p;
     int32_t runs;                     /* in a row of taps */
     int32_t run_len;
-    int32_t run_stride, row_stride;   /* bytes of the input */
-    int32_t steps;                    /* words a pixel and filter */
+    int32_t run_stride, row_stride;   /* bytes of the input, between runs and rows of taps */
+    int32_t pixel_stride, row_bytes;  /* between windows, and of a row of the input */
+    int32_t steps, row_steps;         /* words a pixel and filter; of one row of taps */
     int32_t last_y, last_x;           /* windows that start beyond are cut off below or to the right */
     uint32_t padding;                 /* in_zero_point in both halves */
 } layer;
@@ -25,116 +26,183 @@ static layer describe(const ec_conv_params *p)
     l.runs = whole ? 1 : p->filter_w;
     l.run_len = whole ? p->filter_w * p->filter_c : p->filter_c;
     l.run_stride = p->dilation_w * p->in.c;
-    l.row_stride = p->dilation_h * p->in.w * p->in.c;
-    l.steps = p->filter_h * l.runs * ec_run_steps(l.run_len);
+    l.row_bytes = p->in.w * p->in.c;
+    l.row_stride = p->dilation_h * l.row_bytes;
+    l.pixel_stride = p->stride_w * p->in.c;
+    l.row_steps = l.runs * ec_run_steps(l.run_len);
+    l.steps = p->filter_h * l.row_steps;
     l.last_y = p->in.h - 1 - (p->filter_h - 1) * p->dilation_h;
     l.last_x = p->in.w - 1 - (p->filter_w - 1) * p->dilation_w;
     l.padding = ec_twice16(p->in_zero_point);
     return l;
 }
 
-/* An output pixel: where its window starts, and in which image. */
+/* An output pixel's window, and what leads to the next one. */
 typedef struct {
+    const int8_t *at;                 /* its first tap; outside the image where it is padded */
+    int32_t y, x;                     /* of its first tap */
+    bool rows_inside, sides_inside;   /* nothing is padded above and below; left and right */
+} window;
+
+typedef struct {
+    window next;
+    int32_t columns;                  /* left in this row of outputs, the next window included */
+    int32_t rows;                     /* left in this image */
     const int8_t *image;
-    int32_t y, x;
-    int32_t column;
 } cursor;
 
-static void advance(const ec_conv_params *p, cursor *c)
+static void start_row(const layer *l, cursor *c)
 {
-    c->x += p->stride_w;
-    if (++c->column < p->out.w)
+    c->columns = l->p->out.w;
+    c->next.x = -l->p->pad_left;
+    c->next.at = c->image + (c->next.y * l->p->in.w - l->p->pad_left) * l->p->in.c;
+    c->next.rows_inside = c->next.y >= 0 && c->next.y <= l->last_y;
+}
+
+static void start_image(const layer *l, cursor *c)
+{
+    c->rows = l->p->out.h;
+    c->next.y = -l->p->pad_top;
+    start_row(l, c);
+}
+
+/* The next window, and the cursor moves on. */
+static void take(const layer *l, cursor *c, window *w)
+{
+    *w = c->next;
+    w->sides_inside = w->x >= 0 && w->x <= l->last_x;
+    c->next.x += l->p->stride_w;
+    c->next.at += l->pixel_stride;
+    if (--c->columns != 0)
         return;
-    c->column = 0;
-    c->x = -p->pad_left;
-    c->y += p->stride_h;
-    if (c->y < p->out.h * p->stride_h - p->pad_top)
+    if (--c->rows != 0) {
+        c->next.y += l->p->stride_h;
+        start_row(l, c);
+    } else {
+        c->image += l->p->in.h * l->row_bytes;
+        start_image(l, c);
+    }
+}
+
+static int32_t smaller(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* `count` words of padding, `step` apart. */
+static void fill(uint32_t *x, int32_t count, int32_t step, uint32_t padding)
+{
+    EC_ROLLED
+    for (; count != 0; count--, x += step)
+        *x = padding;
+}
+
+/* Rows [first, last) of two windows that need no padding in these, in turns: words of x belong to the first and the second pixel alternately. */
+static __attribute__((noinline)) void expand_two(const layer *l, const int8_t *a, const int8_t *b, int32_t rows, uint32_t *x)
+{
+    const int32_t rest = l->run_len & 3;
+    ec_rows part = { a, b, l->run_len >> 2, rows, l->row_stride - l->run_len };
+    if (rest == 0 && l->runs == 1) {
+        ec_expand_two(&part, x);
         return;
-    c->y = -p->pad_top;
-    c->image += p->in.h * p->in.w * p->in.c;
-}
-
-static bool inside(const layer *l, const cursor *c)
-{
-    return c->y >= 0 && c->x >= 0 && c->y <= l->last_y && c->x <= l->last_x;
-}
-
-static const int8_t *at(const layer *l, const cursor *c)
-{
-    return c->image + (c->y * l->p->in.w + c->x) * l->p->in.c;
-}
-
-/* Two windows that need no padding, in turns: words of x belong to the first and the second pixel alternately. */
-static void expand_two(const layer *l, const int8_t *a, const int8_t *b, uint32_t *x)
-{
-    const int32_t ahead = (int32_t)(b - a);
-    for (int32_t row = l->p->filter_h; row != 0; row--, a += l->row_stride) {
-        const int8_t *run = a;
-        for (int32_t n = l->runs; n != 0; n--, run += l->run_stride) {
-            const int8_t *from = run;
-            EC_ROLLED
-            for (const int8_t *end = run + (l->run_len & ~3); from != end; from += 4, x += 4) {
-                const uint32_t four = ec_load_word(from), other = ec_load_word(from + ahead);
-                x[0] = ec_even_bytes(four);
-                x[1] = ec_even_bytes(other);
-                x[2] = ec_odd_bytes(four);
-                x[3] = ec_odd_bytes(other);
-            }
-            const int32_t rest = l->run_len & 3;
-            if (rest != 0) {
-                ec_expand_rest(from, rest, x);
-                ec_expand_rest(from + ahead, rest, x + 1);
-                x += rest == 3 ? 4 : 2;
-            }
+    }
+    part.rows = 1;
+    for (; rows != 0; rows--, a += l->row_stride, b += l->row_stride) {
+        part.a = a;
+        part.b = b;
+        for (int32_t n = l->runs; n != 0; n--, part.a += l->run_stride, part.b += l->run_stride) {
+            x = ec_expand_two(&part, x);
+            if (rest == 0)
+                continue;
+            ec_expand_rest(part.a + l->run_len - rest, rest, x);
+            ec_expand_rest(part.b + l->run_len - rest, rest, x + 1);
+            x += rest == 3 ? 4 : 2;
         }
     }
 }
 
-/* One element of a run into its half of a word. */
-static void put(uint32_t *x, int32_t k, int32_t run_len, int8_t value)
+/* Where an element of a run stands among the halves of its pixel: 0 and 2, then 1 and 3; a rest of one or two elements is one word. */
+static inline int32_t place(int32_t k, int32_t pairs_from)
 {
-    const int32_t rest = run_len & 3;
-    const int32_t group = k & ~3;
-    ec_half *word = (ec_half *)(void *)(x + group);
-    const bool tail_of_two = rest != 0 && rest != 3 && k >= run_len - rest;
-    const int32_t lane = k & 3;
-    /* Elements 0 and 2, then 1 and 3; a rest of one or two elements is one word. */
-    if (tail_of_two)
-        word[lane] = value;
-    else
-        word[(lane & 1) * 4 + (lane >> 1)] = value;
+    return 2 * (k & ~3) + (k >= pairs_from ? k & 3 : (k & 1) * 4 + (k >> 1 & 1));
 }
 
-/* A window that may leave the image, into the words of one pixel. */
-static void expand_one(const layer *l, const cursor *c, int32_t channel, uint32_t *x)
+/* Elements of a run from `first` to `last` into the words of one pixel; where they are not whole fours, x holds padding before. */
+static void expand_part(const layer *l, const int8_t *run, int32_t first, int32_t last, uint32_t *x)
+{
+    const int32_t rest = l->run_len & 3;
+    const int32_t pairs_from = rest == 0 || rest == 3 ? l->run_len : l->run_len - rest;
+    ec_half *const half = (ec_half *)(void *)x;
+    int32_t k = first;
+    for (; k < last && (k & 3) != 0; k++)
+        half[place(k, pairs_from)] = run[k];
+    EC_ROLLED
+    for (; k + 4 <= last; k += 4) {
+        const uint32_t four = ec_load_word(run + k);
+        x[k] = ec_even_bytes(four);
+        x[k + 2] = ec_odd_bytes(four);
+    }
+    EC_ROLLED
+    for (; k < last; k++)
+        half[place(k, pairs_from)] = run[k];
+}
+
+/* Rows of a window that may leave the image at its sides, into the words of one pixel; `row` may point beside the image. */
+static __attribute__((noinline)) void expand_one(const layer *l, const int8_t *row, int32_t column, int32_t rows, uint32_t *x)
 {
     const ec_conv_params *p = l->p;
-    const int32_t run_words = 2 * ec_run_steps(l->run_len);
+    const int32_t words = ec_run_steps(l->run_len);
     const int32_t taps = l->runs == 1 ? p->filter_w : 1;
-    for (int32_t row = 0, y = c->y; row < p->filter_h; row++, y += p->dilation_h) {
-        const bool row_inside = y >= 0 && y < p->in.h;
-        for (int32_t run = 0, left = c->x; run < l->runs; run++, left += p->dilation_w, x += run_words) {
-            for (int32_t n = 0; n < run_words; n += 2)
-                x[n] = l->padding;
-            if (!row_inside)
-                continue;
-            const int32_t first = left < 0 ? -left : 0;
-            const int32_t last = left + taps > p->in.w ? p->in.w - left : taps;
-            if (first >= last)
-                continue;
-            const int8_t *from = c->image + (y * p->in.w + left + first) * p->in.c + channel;
-            int32_t k = first * p->filter_c;
-            const int32_t end = last * p->filter_c;
-            for (; k < end && (k & 3) != 0; k++)
-                put(x, k, l->run_len, *from++);
-            for (; k + 4 <= end; k += 4, from += 4) {
-                const uint32_t four = ec_load_word(from);
-                x[k] = ec_even_bytes(four);
-                x[k + 2] = ec_odd_bytes(four);
-            }
-            for (; k < end; k++)
-                put(x, k, l->run_len, *from++);
+    for (; rows != 0; rows--, row += l->row_stride) {
+        const int8_t *run = row;
+        for (int32_t n = l->runs, left = column; n != 0; n--, left += p->dilation_w, run += l->run_stride, x += 2 * words) {
+            const int32_t first = left < 0 ? -left * p->filter_c : 0;
+            const int32_t inside_taps = p->in.w - left;
+            const int32_t last = inside_taps >= taps ? l->run_len : inside_taps > 0 ? inside_taps * p->filter_c : 0;
+            if (first > 0)
+                fill(x, smaller((first + 3) >> 2 << 1, words), 2, l->padding);
+            if (last < l->run_len)
+                fill(x + (last & ~3), words - (last >> 2 << 1), 2, l->padding);
+            expand_part(l, run, first, last, x);
         }
+    }
+}
+
+/* Taps [first, last) of a window's rows lie inside the image. */
+typedef struct {
+    int32_t first, last;
+} inside_rows;
+
+static inside_rows rows_inside(const layer *l, const window *w)
+{
+    inside_rows rows = { 0, l->p->filter_h };
+    if (w->rows_inside)
+        return rows;
+    while (rows.first < rows.last && w->y + rows.first * l->p->dilation_h < 0)
+        rows.first++;
+    while (rows.first < rows.last && w->y + (rows.last - 1) * l->p->dilation_h >= l->p->in.h)
+        rows.last--;
+    return rows;
+}
+
+/* Both windows into x: what lies outside the image is padding. Two of one row of outputs that stay within the sides go together. */
+static void expand(const layer *l, const window *w, int32_t channel, uint32_t *x)
+{
+    const int32_t row_words = 2 * l->row_steps;
+    if (w[0].y == w[1].y && w[0].sides_inside && w[1].sides_inside) {
+        const inside_rows rows = rows_inside(l, w);
+        const int32_t above = rows.first * l->row_stride + channel;
+        fill(x, rows.first * row_words, 1, l->padding);
+        if (rows.first < rows.last)
+            expand_two(l, w[0].at + above, w[1].at + above, rows.last - rows.first, x + rows.first * row_words);
+        fill(x + rows.last * row_words, (l->p->filter_h - rows.last) * row_words, 1, l->padding);
+        return;
+    }
+    for (int32_t pixel = 0; pixel < 2; pixel++, x++, w++) {
+        const inside_rows rows = rows_inside(l, w);
+        fill(x, rows.first * l->row_steps, 2, l->padding);
+        expand_one(l, w->at + rows.first * l->row_stride + channel, w->x, rows.last - rows.first, x + rows.first * row_words);
+        fill(x + rows.last * row_words, (l->p->filter_h - rows.last) * l->row_steps, 2, l->padding);
     }
 }
 
@@ -183,26 +251,22 @@ void ec_conv2d_dsp_s8(
         .entry = ec_quad_entry(l.steps),
         .twice_zero_point = 2 * p->out_zero_point + 1,
     };
-    cursor next = { in, -p->pad_top, -p->pad_left, 0 };
+    cursor c = { .image = in };
+    start_image(&l, &c);
     for (int32_t i = 0; i < pixels; i += 2) {
-        const cursor first = next;
-        advance(p, &next);
         const bool two = i + 1 < pixels;
-        const cursor second = two ? next : first;
+        window w[2];
+        take(&l, &c, &w[0]);
         if (two)
-            advance(p, &next);
-        const bool whole = inside(&l, &first) && inside(&l, &second);
+            take(&l, &c, &w[1]);
+        else
+            w[1] = w[0];
         quad.weights = (const uint32_t *)(const void *)weights;
         quad.channels = channels;
         quad.out0 = out;
         quad.out1 = two ? out + p->out.c : out;
         for (int32_t channel = 0; channel < p->in.c; channel += p->filter_c) {
-            if (whole) {
-                expand_two(&l, at(&l, &first) + channel, at(&l, &second) + channel, x);
-            } else {
-                expand_one(&l, &first, channel, x);
-                expand_one(&l, &second, channel, x + 1);
-            }
+            expand(&l, w, channel, x);
             sum_group(&quad, p->filters_per_group);
         }
         const int32_t written = two ? 2 * p->out.c : p->out.c;
