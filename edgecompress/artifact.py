@@ -119,10 +119,18 @@ class MemorySizes:
 
 @dataclass(frozen=True)
 class Firmware:
-    """A linked firmware image for one target."""
+    """A linked firmware image for one target.
+
+    Attributes:
+        stack_bound_bytes: no inference takes more of the stack, told from the code; None where that cannot be told, or an older version
+            built it.
+        stack_problem: why it cannot be told, after a build.
+    """
 
     elf: Path
     target: str
     info: ModelInfo
     sizes: MemorySizes
     toolchain: str
+    stack_bound_bytes: int | None = None
+    stack_problem: str = ""

@@ -102,7 +102,8 @@ class Latency(_Document):
 class Memory(_Document):
     """Bytes; see `edgecompress.artifact.MemorySizes`. `flash_bytes` is the sum of code, model and harness.
 
-    `arena_peak_bytes` is where the highest buffer of the plan ends, `arena_bound_bytes` what no plan of the same steps can be below.
+    `arena_peak_bytes` is where the highest buffer of the plan ends, `arena_bound_bytes` what no plan of the same steps can be below;
+    `stack_bytes` is what an inference was seen to take of the stack, `stack_bound_bytes` what none can exceed.
     """
 
     code_bytes: Count | None = None
@@ -116,6 +117,7 @@ class Memory(_Document):
     model_ram_bytes: Count | None = None
     arena_peak_bytes: Count | None = None
     arena_bound_bytes: Count | None = None
+    stack_bound_bytes: Count | None = None
 
 
 class ProfiledOp(_Document):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecompress.artifact import Engine, Firmware, GeneratedModel
@@ -26,7 +26,9 @@ from edgecompress.build.glue import (
     render_linker_script,
     render_manifest,
 )
-from edgecompress.build.sizes import check_fits, check_ram, measure_sizes, model_code_bytes
+from edgecompress.build.sizes import check_fits, check_ram, check_stack, measure_sizes, model_code_bytes
+from edgecompress.build.stack import stack_bound
+from edgecompress.build.stack_code import StackBoundError
 from edgecompress.build.tflm import TflmTree
 from edgecompress.build.toolchain import ZIG, Compiler, Toolchain, locate
 from edgecompress.build.uf2 import to_uf2
@@ -63,7 +65,7 @@ def build_firmware(
         build = _Build(generated, target, compiler, work, tflm)
         firmware = build.run()
         _publish(work, output, ["firmware.uf2"] if target.image is not None else [])
-    return Firmware(output / "firmware.elf", target.name, generated.info, firmware.sizes, firmware.toolchain)
+    return replace(firmware, elf=output / "firmware.elf")
 
 
 def read_firmware(path: Path) -> Firmware:
@@ -80,7 +82,7 @@ def read_firmware(path: Path) -> Firmware:
     except ModelError as e:
         raise ModelError(f"{path}: {e.message}", hint=e.hint) from e
     sizes = measure_sizes(image, manifest.code_bytes)
-    return Firmware(path, manifest.target, manifest.model, sizes, manifest.toolchain)
+    return Firmware(path, manifest.target, manifest.model, sizes, manifest.toolchain, manifest.stack_bound_bytes)
 
 
 def _compiler(engine: Engine, toolchain: Toolchain, tflm: TflmTree | None) -> Compiler:
@@ -136,8 +138,10 @@ class _Build:
         if self.tflm is not None:
             shared.append(_Source(self.firmware_dir / "boards" / "cortex_m" / "newlib.c", Speed.SMALL))
         objects = self._compile(model + shared + self._harness())
-        code_bytes = model_code_bytes(self._link_model(objects[: len(model) + len(shared)]))
-        manifest = Manifest(MANIFEST_SCHEMA, self.target.name, self.version, code_bytes, info)
+        alone = self._link_model(objects[: len(model) + len(shared)])
+        code_bytes = model_code_bytes(alone)
+        bound, problem = self._stack_bound(alone)
+        manifest = Manifest(MANIFEST_SCHEMA, self.target.name, self.version, code_bytes, info, bound)
         write_text(self.work / "generated" / "manifest.s", render_manifest(manifest))
         objects += [self._assemble("generated/manifest.s"), *self._boot2()]
         image = self._link_firmware(objects, code_bytes)
@@ -146,7 +150,20 @@ class _Build:
         if self.target.image is not None:
             with replacing(self.work / "firmware.uf2") as path:
                 path.write_bytes(to_uf2(image, self.target.image.family))
-        return Firmware(self.work / "firmware.elf", self.target.name, info, sizes, self.version)
+        return Firmware(self.work / "firmware.elf", self.target.name, info, sizes, self.version, bound, problem)
+
+    def _stack_bound(self, alone: Image) -> tuple[int | None, str]:
+        """The bound of one inference, or why there is none: a firmware without one is a firmware.
+
+        Raises:
+            BudgetError: it is more than the target reserves.
+        """
+        try:
+            bound = stack_bound(alone, f"{self.generated.info.name}_invoke")
+        except StackBoundError as e:
+            return None, e.message
+        check_stack(bound, self.target)
+        return bound.bytes, ""
 
     def _write_generated(self) -> None:
         for name, text in self.generated.files.items():

@@ -155,6 +155,7 @@ class Manifest:
     toolchain: str
     code_bytes: int
     model: ModelInfo
+    stack_bound_bytes: int | None = None
 
 
 MANIFEST_SCHEMA = 1

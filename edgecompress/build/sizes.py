@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from edgecompress.artifact import MemorySizes, ModelInfo
+from edgecompress.build.stack import StackBound
 from edgecompress.elf import Image
 from edgecompress.errors import BudgetError
 from edgecompress.target import Target
@@ -69,6 +70,23 @@ def check_ram(info: ModelInfo, target: Target, *, static_bytes: int = 0) -> None
         f"{tensor}",
         hint="make the input or the widest layer smaller, or choose a target with more RAM",
     )
+
+
+def check_stack(bound: StackBound, target: Target) -> None:
+    """Refuse a model whose inference may overflow the stack that the target reserves.
+
+    Raises:
+        BudgetError: by how many bytes, and through which calls.
+    """
+    excess = bound.bytes - target.stack_bytes
+    if excess > 0:
+        entry, *calls = (name for name, _ in bound.path)
+        through = f" through {', '.join(calls)}" if calls else ""
+        raise BudgetError(
+            f"{entry} does not fit {target.name}: it takes up to {bound.bytes:,} B of stack{through}, {excess:,} B more than the "
+            f"{target.stack_bytes:,} B there are",
+            hint="reserve more in the target's file, as stack_bytes",
+        )
 
 
 def _short(name: str) -> str:

@@ -146,4 +146,5 @@ def _facts(firmware: Firmware) -> list[tuple[str, str]]:
         ("flash", f"{format_bytes(sizes.flash_bytes)} ({split})"),
         ("arena", format_bytes(sizes.arena_bytes) + (ESTIMATED if firmware.info.arena_is_estimate else "")),
         ("static RAM", format_bytes(sizes.static_ram_bytes)),
+        ("stack bound", format_bytes(firmware.stack_bound_bytes) or f"unknown: {firmware.stack_problem}"),
     ]

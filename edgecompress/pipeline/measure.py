@@ -315,3 +315,4 @@ def _environment(measured: Measurement) -> dict[str, str]:
         "host": f"{platform.system()} {platform.machine()}",
         **measured.environment,
     }
+        stack_bound_bytes=firmware.stack_bound_bytes,

@@ -247,6 +247,7 @@ _ROWS: tuple[tuple[str, Callable[[Profile], Cell]], ...] = (
     ("parity", _parity),
     ("  against", _words(lambda p: p.parity.reference if p.parity else None)),
     ("  outputs", _words(lambda p: p.parity.outputs_sha256[:12] if p.parity and p.parity.outputs_sha256 else None)),
+    ("stack bound", _bytes(lambda p: p.memory.stack_bound_bytes)),
     ("kernels", _words(lambda p: (p.environment or {}).get("kernels"))),
     ("threads", _words(lambda p: None if p.conditions is None or p.conditions.threads is None else str(p.conditions.threads))),
     ("left behind", _words(lambda p: (p.environment or {}).get("left behind"))),
