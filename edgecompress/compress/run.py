@@ -18,10 +18,14 @@ from edgecompress.convert import Converter
 from edgecompress.errors import DataError, ModelError
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe import DEFAULT_RECIPE, QuantizeSettings, Recipe, Settings
+from edgecompress.recipe.shrink import ShrinkSettings
 from edgecompress.recipe.teacher import teacher_files
 
 if TYPE_CHECKING:
     from keras import Model
+
+_KEEPING = frozenset({"prune", "regularize", "lowrank", "cluster", "bits", "distill"})
+"""Steps after which a model has the kinds of layers that it had before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +79,7 @@ def compress(
 
     _require_teachers(recipe)
     require_float_layers(model, recipe.quantize.allow_float)
+    _require_int8_layers(model, recipe)
     fitted = _with_objective(fit_data(data or Data(), model), model)
     with op_determinism(recipe), nullcontext(converter) if converter else Converter() as running:
         return _Run(model, recipe, fitted, progress, running, checkpoints).run()
@@ -186,6 +191,20 @@ def _require_teachers(recipe: Recipe) -> None:
                 check_keras_file(Path(name))
             except ModelError as e:
                 raise ModelError(f"step {number} ({step.kind}): teacher {e.message}", hint=e.hint) from e
+
+
+def _require_int8_layers(model: Model, recipe: Recipe) -> None:
+    """Refuse a layer that the closing quantization-aware training would leave in float at once, not after the training before it."""
+    *earlier, closing = _steps_of(recipe)
+    if isinstance(closing, QuantizeSettings) and closing.method == "qat" and earlier and all(_keeps_layers(step) for step in earlier):
+        from edgecompress.compress.int8.step import require_int8_layers
+
+        require_int8_layers(model, closing)
+
+
+def _keeps_layers(step: Settings) -> bool:
+    """Whether the model after the step has the kinds of layers that it had before."""
+    return step.kind in _KEEPING or (isinstance(step, ShrinkSettings) and step.remove != "blocks")
 
 
 def _with_objective(data: Data, model: Model) -> Data:

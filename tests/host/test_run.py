@@ -23,8 +23,9 @@ from edgecompress.compress import Checkpoints, Data, compress
 from edgecompress.compress.footprint import count_weights
 from edgecompress.compress.score import score_model
 from edgecompress.convert import Converter, read_tflite
-from edgecompress.errors import DataError, ModelError
+from edgecompress.errors import DataError, ModelError, UnsupportedOpError
 from edgecompress.recipe import PruneSettings, QuantizeSettings, Recipe
+from edgecompress.recipe.replace import ReplaceSettings
 
 TIMEOUT_S = 240
 
@@ -297,3 +298,16 @@ def wait_for(path: Path, running: subprocess.Popen[str]) -> None:
         assert running.poll() is None, "it ended before a step was finished"
         assert time.monotonic() < end, "no step was finished"
         time.sleep(0.05)
+
+
+def test_layers_that_stay_float_are_named_before_training(data):
+    """What quantization-aware training would refuse at the end is refused at the start, unless a step exchanges the layer."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(8, "elu", name="hidden"), layers.Dense(3, name="scores")])
+    steps = (PruneSettings(sparsity=0.5, epochs=1), QuantizeSettings(method="qat", epochs=1))
+    told: list[str] = []
+    with pytest.raises(UnsupportedOpError, match="hidden"):
+        compress(model, Recipe(step=steps), data, progress=lambda stage, done, total: told.append(stage))
+    assert told == []
+    exchange = ReplaceSettings.model_validate({"pass": "replace", "activations": {"elu": "relu"}, "epochs": 0})
+    assert compress(model, Recipe(step=(exchange, *steps)), data).model_bytes

@@ -64,6 +64,16 @@ def quantize(
     return _calibrate(model, settings, data, progress) if settings.needs_ranges else _prepare(model, settings)
 
 
+def require_int8_layers(model: Model, settings: QuantizeSettings) -> None:
+    """Refuse a model with a layer that quantization-aware training would leave in float.
+
+    Raises:
+        UnsupportedOpError: naming the layers.
+        ModelError: the graph cannot be read.
+    """
+    _aware(model, settings)
+
+
 def convert_quantized(model: Model, settings: QuantizeSettings, data: Data, converter: Converter) -> bytes:
     """The .tflite of a model that came from `quantize` with the same settings.
 
