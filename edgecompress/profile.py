@@ -160,6 +160,24 @@ class Limits(_Document):
     ram_bytes: Count | None = None
 
 
+class EnergyWindow(_Document):
+    """How `energy_uj` was measured.
+
+    Attributes:
+        instrument: what took it, as it names itself.
+        inferences: of the window, whose energy is that of all of them; `energy_uj` is of one.
+        window_s: from the end of the energy pin's first pulse to the start of its second.
+        sampling_hz: of the instrument.
+        lost_samples: of the window, which the instrument did not deliver; they count at the mean power.
+    """
+
+    instrument: str
+    inferences: Annotated[int, Field(ge=1)]
+    window_s: Annotated[float, Field(gt=0.0)]
+    sampling_hz: Annotated[float, Field(gt=0.0)]
+    lost_samples: Count = 0
+
+
 class PlanEntry(_Document):
     tensor: str
     offset: Count
@@ -184,6 +202,7 @@ class Profile(_Document):
     clock_hz: Annotated[int, Field(gt=0)] | None = None
     cycles: Count | None = None
     energy_uj: Amount | None = None
+    energy: EnergyWindow | None = None
     measured_at: str | None = None
     commands: tuple[str, ...] | None = None
     environment: dict[str, str] | None = None

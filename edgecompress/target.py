@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgecompress.errors import TargetError
+from edgecompress.instrument import Instrument
 from edgecompress.resources import resource_dir
 from edgecompress.validation import first_problem, reason
 
@@ -177,6 +178,21 @@ class Usb(_Facts):
     serial: Annotated[tuple[UsbId, ...], Field(min_length=1)]
 
 
+class EnergyMeter(_Facts):
+    """An instrument that is wired to a board; of one desk, so no shipped target has it.
+
+    Attributes:
+        volts: of the board's supply; a PPK2 has to know it.
+        input: the instrument's digital input that the board's energy pin is wired to.
+        source: a PPK2 feeds the board; else it is an ampere meter in the board's supply.
+    """
+
+    instrument: Instrument
+    volts: Annotated[float, Field(ge=0.8, le=5.0)] | None = None
+    input: Annotated[int, Field(ge=0, le=7)] = 0
+    source: bool = False
+
+
 Setting = Annotated[int, Field(ge=0, lt=2**32)] | Annotated[str, Field(pattern=r"^[A-Z]$")]
 """What a board's C asks of a target: a number, or the letter of a GPIO port."""
 
@@ -191,6 +207,7 @@ class Target(_Facts):
         image: a second file of the firmware that a build leaves beside firmware.elf, for boards that are flashed by copying it.
         flash: how firmware gets onto it; None where that is not known.
         usb: by what its serial port is recognized.
+        energy: the instrument that measures its current.
         stack_bytes: reserved at the lowest addresses of the RAM region, so that an overflow faults instead of eating data.
         sources: where each fact comes from: a document with revision and table, or a measurement.
     """
@@ -211,6 +228,7 @@ class Target(_Facts):
     image: Uf2File | None = None
     flash: FlashWays | None = None
     usb: Usb | None = None
+    energy: EnergyMeter | None = None
     sources: dict[str, str]
 
     @model_validator(mode="after")
@@ -228,7 +246,7 @@ class Target(_Facts):
             if value not in possible:
                 choices = " or ".join(sorted(repr(choice.value) for choice in possible))
                 raise ValueError(f"{self.core.value} with {word} = {value.value!r} does not exist; expected {choices}")
-        optional = {"settings": bool(self.settings), "image": self.image, "flash": self.flash, "usb": self.usb}
+        optional = {"settings": bool(self.settings), "image": self.image, "flash": self.flash, "usb": self.usb, "energy": self.energy}
         wanted = {"core", "fpu", "simd", "memory", "clock", "link"} | {word for word, given in optional.items() if given}
         if self.flash is not None and self.flash.drive is not None and self.image is None:
             raise ValueError("flash by a drive needs [image] with format = 'uf2'")

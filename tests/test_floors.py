@@ -17,6 +17,7 @@ FLOOR_OF = {
     "resources": 0,
     "progress": 0,
     "protocol": 0,
+    "instrument": 0,
     "tools": 0,
     "validation": 0,
     "elf": 1,
@@ -61,6 +62,8 @@ HEAVY = {
     "ziglang",
     "matplotlib",
     "pyocd",
+    "joulescope",
+    "ppk2_api",
 }
 KERAS_ROOMS = {"keras_graph", "compress", "convert", "demo"}
 

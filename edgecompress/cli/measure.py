@@ -23,6 +23,7 @@ from edgecompress.cli.options import (
     toolchain_option,
 )
 from edgecompress.errors import MismatchError
+from edgecompress.instrument import Instrument
 from edgecompress.protocol import SerialProtocol
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ _NOT_OF_MLPERF = {"engine": "--engine", "data": "--data", "parity_inputs": "--pa
     type=click.Path(path_type=Path),
     help="Save what is said on a board's port; --port replay:FILE plays it back as a device.",
 )
+@click.option(
+    "--energy",
+    type=click.Choice([instrument.value for instrument in Instrument]),
+    help="Measure a board's energy as well, with this instrument on its energy pin. [default: what the target's file names, if anything]",
+)
+@click.option("--volts", type=click.FloatRange(0.8, 5), help="With --energy: the board's supply, which a ppk2 has to know.")
 @toolchain_option
 @tflm_dir_option
 @machine_options
@@ -81,6 +88,8 @@ def command(
     port: str | None,
     protocol: str,
     record: Path | None,
+    energy: str | None,
+    volts: float | None,
     toolchain: str | None,
     tflm_dir: Path | None,
     threads: int,
@@ -111,6 +120,8 @@ def command(
     )
     if output is not None:
         require_other_file(output, model)
+    if energy is None:
+        refuse_options({"volts": "--volts"}, "no --energy was asked for")
     if record is not None:
         require_other_file(str(record), model)
     with ProgressDisplay() as progress:
@@ -129,6 +140,8 @@ def command(
             machine=machine,
             protocol=SerialProtocol(protocol),
             record=record,
+            energy=None if energy is None else Instrument(energy),
+            volts=volts,
             progress=progress,
         )
     if output == "-":

@@ -14,9 +14,10 @@ from edgecompress.conditions import Conditions, judge
 from edgecompress.device import DeviceModel
 from edgecompress.errors import MismatchError, ModelError, TargetError
 from edgecompress.numerics.lcg import lcg_inputs
+from edgecompress.pipeline.energy import energy_meter, no_energy_of, opened_monitor, with_energy
 from edgecompress.pipeline.firmware import SERIAL, OpenedTarget, open_target, require_model, serial_port
 from edgecompress.pipeline.machines import MachineOptions, OpenedMachine, is_machine, open_machine
-from edgecompress.pipeline.mlperf import measure_mlperf
+from edgecompress.pipeline.mlperf import measure_mlperf, sample_size
 from edgecompress.pipeline.reference import BUILTIN_TOLERANCE, LITERT_TOLERANCE, check_parity
 from edgecompress.pipeline.samples import load_samples
 from edgecompress.pipeline.sources import LoadedModel, is_firmware, load_model
@@ -34,11 +35,13 @@ from edgecompress.profile import (
 )
 from edgecompress.progress import Progress, silent
 from edgecompress.protocol import SerialProtocol
-from edgecompress.target import SerialLink, load_target
+from edgecompress.target import SerialLink, Target, load_target
 
 if TYPE_CHECKING:
     from edgecompress.device.adb import PhoneFacts
+    from edgecompress.device.energy import EnergyMonitor
     from edgecompress.device.session_log import Recording
+    from edgecompress.instrument import Instrument
 
 # An instruction count hardly depends on the input (below 0.05 % on MLPerf Tiny's models), a clock on a busy host does.
 RUNS_COUNTED = 3
@@ -66,6 +69,8 @@ def measure(
     machine: MachineOptions | None = None,
     protocol: SerialProtocol = SerialProtocol.EDGECOMPRESS,
     record: Path | None = None,
+    energy: Instrument | None = None,
+    volts: float | None = None,
     progress: Progress = silent,
 ) -> Profile:
     """Measure one model on one device.
@@ -82,6 +87,8 @@ def measure(
         machine: threads, kernels and core on a target with an operating system (`local`, `adb:`, `ssh:`).
         protocol: MLPERF_TINY when any firmware of that benchmark is on the board: its times only.
         record: where a log of the session with a board goes; `port="replay:FILE"` plays it back.
+        energy: what measures a board's current, wired to its energy pin; None for the one that the target's file names, if any.
+        volts: of the board's supply, where the instrument has to know it.
         commands: how this measurement was asked for, kept in the profile.
 
     Raises:
@@ -93,8 +100,10 @@ def measure(
         'instructions'
     """
     recording = _recording(record, target, port, commands)
+    if is_machine(target) and energy is not None:
+        raise no_energy_of(target)
     if protocol is SerialProtocol.MLPERF_TINY:
-        profile = _measure_mlperf(target, port, model, runs, warmup, recording)
+        profile = _measure_mlperf(target, port, model, runs, warmup, recording, energy, volts)
     elif is_machine(target):
         loaded = load_model(require_model(model, target))
         options = machine or MachineOptions()
@@ -106,10 +115,18 @@ def measure(
         if left is not None:
             profile = profile.model_copy(update={"environment": {**(profile.environment or {}), "left behind": left}})
     else:
+        facts = None if target == SERIAL else load_target(target)
+        meter = energy_meter(facts, port, energy, volts)
         source = reference or (model if model is not None and not is_firmware(model) else None)
         known = None if source is None else load_model(source)
-        with open_target(target, model, engine=engine, port=port, toolchain=toolchain, tflm_dir=tflm_dir, recording=recording) as opened:
-            profile = _measure_device(target, opened, known, runs, warmup, [] if known is None else _samples(known, data, parity_inputs))
+        with opened_monitor(meter) as monitor:
+            with open_target(
+                target, model, engine=engine, port=port, toolchain=toolchain, tflm_dir=tflm_dir, recording=recording
+            ) as opened:
+                samples = [] if known is None else _samples(known, data, parity_inputs)
+                profile = _measure_device(target, opened, known, runs, warmup, samples)
+                input_bytes = sum(spec.bytes for spec in opened.device.info().inputs)
+            profile = _with_energy(profile, monitor, facts, port, input_bytes)
     return profile.model_copy(
         update={
             "accuracy": accuracy,
@@ -132,8 +149,21 @@ def _recording(record: Path | None, target: str, port: str | None, commands: Seq
     return Recording(record, " && ".join(commands))
 
 
+def _with_energy(profile: Profile, monitor: EnergyMonitor | None, facts: Target | None, port: str | None, input_bytes: int) -> Profile:
+    """The profile as it is, where no instrument measures."""
+    found = None if monitor is None else serial_port(facts, port)
+    return profile if monitor is None or found is None else with_energy(profile, monitor, found, input_bytes)
+
+
 def _measure_mlperf(
-    target: str, port: str | None, model: Path | None, runs: int | None, warmup: int | None, recording: Recording | None
+    target: str,
+    port: str | None,
+    model: Path | None,
+    runs: int | None,
+    warmup: int | None,
+    recording: Recording | None,
+    energy: Instrument | None,
+    volts: float | None,
 ) -> Profile:
     facts = None if target == SERIAL or is_machine(target) else load_target(target)
     found = None if is_machine(target) else serial_port(facts, port)
@@ -143,7 +173,9 @@ def _measure_mlperf(
         )
     graph = None if model is None else load_model(model).graph
     size = None if graph is None else sum(graph.tensor(i).bytes for i in graph.inputs)
-    return measure_mlperf(found, input_bytes=size, runs=runs, warmup=warmup, recording=recording)
+    with opened_monitor(energy_meter(facts, port, energy, volts)) as monitor:
+        profile = measure_mlperf(found, input_bytes=size, runs=runs, warmup=warmup, recording=recording)
+        return _with_energy(profile, monitor, facts, port, sample_size(profile.model.name, size) or 0)
 
 
 def _measure_machine(
@@ -286,6 +318,7 @@ def _memory(info: DeviceModel, firmware: Firmware | None, measured: Measurement)
         stack_bytes=measured.stack_bytes,
         arena_peak_bytes=firmware.info.arena_peak_bytes,
         arena_bound_bytes=firmware.info.arena_bound_bytes,
+        stack_bound_bytes=firmware.stack_bound_bytes,
     )
 
 
@@ -315,4 +348,3 @@ def _environment(measured: Measurement) -> dict[str, str]:
         "host": f"{platform.system()} {platform.machine()}",
         **measured.environment,
     }
-        stack_bound_bytes=firmware.stack_bound_bytes,

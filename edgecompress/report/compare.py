@@ -199,6 +199,11 @@ def _accuracy(profile: Profile) -> Cell:
     return Cell(f"{accuracy.value:.4f} {accuracy.metric} ({accuracy.set}, n = {accuracy.n:,})")
 
 
+def _energy(profile: Profile) -> Cell:
+    microjoules = profile.energy_uj
+    return Cell("") if microjoules is None else Cell(f"{microjoules:,.4g} uJ", microjoules, "uJ")
+
+
 def _parity(profile: Profile) -> Cell:
     parity = profile.parity
     if parity is None:
@@ -229,6 +234,7 @@ _ROWS: tuple[tuple[str, Callable[[Profile], Cell]], ...] = (
     ("  mean", _time(lambda p: p.latency.mean)),
     ("latency p99", _time(lambda p: p.latency.p99)),
     ("cycles", _count(lambda p: p.cycles)),
+    ("energy", _energy),
     ("MACs", _count(lambda p: p.model.macs)),
     ("parameters", _count(lambda p: p.model.parameters)),
     ("flash", _bytes(lambda p: p.memory.flash_bytes)),
@@ -241,13 +247,13 @@ _ROWS: tuple[tuple[str, Callable[[Profile], Cell]], ...] = (
     ("  gap", _words(_gap)),
     ("static RAM", _bytes(lambda p: p.memory.static_ram_bytes)),
     ("stack", _bytes(lambda p: p.memory.stack_bytes)),
+    ("stack bound", _bytes(lambda p: p.memory.stack_bound_bytes)),
     ("peak RSS", _bytes(lambda p: p.memory.peak_rss_bytes)),
     ("model's RAM", _bytes(lambda p: p.memory.model_ram_bytes)),
     ("accuracy", _accuracy),
     ("parity", _parity),
     ("  against", _words(lambda p: p.parity.reference if p.parity else None)),
     ("  outputs", _words(lambda p: p.parity.outputs_sha256[:12] if p.parity and p.parity.outputs_sha256 else None)),
-    ("stack bound", _bytes(lambda p: p.memory.stack_bound_bytes)),
     ("kernels", _words(lambda p: (p.environment or {}).get("kernels"))),
     ("threads", _words(lambda p: None if p.conditions is None or p.conditions.threads is None else str(p.conditions.threads))),
     ("left behind", _words(lambda p: (p.environment or {}).get("left behind"))),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -19,17 +20,26 @@ class SyntheticMlperfDevice:
     """A context manager; `url` is where pyserial finds it.
 
     `lie` is added to the microseconds of each inference's end, or of the one `lie_at` (from 0) alone. `took_us` is what an inference takes
-    by its own word, which is true; None: whatever it took. The line `lost` (from 0, over all answers) never arrives.
+    by its own word, which is true; None: whatever it took. The line `lost` (from 0, over all answers) never arrives. `pulse` is called
+    where the energy pin of a board is pulsed, in commands of more than one inference.
     """
 
     def __init__(
-        self, *, model: str = "kws01", lie: int = 0, lie_at: int | None = None, took_us: int | None = None, lost: int | None = None
+        self,
+        *,
+        model: str = "kws01",
+        lie: int = 0,
+        lie_at: int | None = None,
+        took_us: int | None = None,
+        lost: int | None = None,
+        pulse: Callable[[], object] | None = None,
     ) -> None:
         self.model = model
         self.lie = lie
         self.lie_at = lie_at
         self.took_us = took_us
         self.lost = lost
+        self.pulse = pulse
         self._lines = 0
         self._inferences = 0
         self.loaded = bytearray()
@@ -96,12 +106,17 @@ class SyntheticMlperfDevice:
         return [f"m-[Expecting {count} bytes]"]
 
     def _infer(self, runs: int, warmup: int) -> list[str]:
+        pulses = self.pulse if runs > 1 else None
+        if pulses:
+            pulses()
         began = now_us()
         time.sleep(0.001 * runs)
         ended = now_us() if self.took_us is None else began + self.took_us * runs
         if self.lie_at is None or self.lie_at == self._inferences:
             ended += self.lie
         self._inferences += 1
+        if pulses:
+            pulses()
         laps = [f"m-infer-start-{runs}", f"m-lap-us-{began}", f"m-lap-us-{ended}", "m-infer-done"]
         return [f"m-warmup-start-{warmup}", "m-warmup-done", *laps, "m-results-[0.125,-0.000,0.875]"]
 
