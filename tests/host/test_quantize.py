@@ -380,8 +380,8 @@ def test_ranges_stand_where_the_table_says():
 
 FLOATS = {
     "LayerNormalization": (lambda x: layers.LayerNormalization(name="culprit")(x), "BatchNormalization"),
-    "ELU": (lambda x: layers.ELU(name="culprit")(x), "ReLU"),
-    "Activation": (lambda x: layers.Activation("selu", name="culprit")(x), "ReLU"),
+    "ELU": (lambda x: layers.ELU(name="culprit")(x), 'activations = { elu = "leaky_relu" }'),
+    "Activation": (lambda x: layers.Activation("selu", name="culprit")(x), 'activations = { selu = "leaky_relu" }'),
     "LSTM": (lambda x: layers.LSTM(3, name="culprit")(x), "unroll=True"),
     "Lambda": (lambda x: layers.Lambda(lambda y: y * 2, name="culprit")(x), "keras.ops"),
 }

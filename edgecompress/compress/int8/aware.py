@@ -27,6 +27,9 @@ from edgecompress.keras_graph.weighted import bias_of, is_weighted, kernel_of, s
 ANY_LAYER = "*"
 """In `allow_float`: every layer."""
 
+_NAMED = 5
+"""Layers that a message lists by name."""
+
 
 @dataclass(frozen=True)
 class FloatLayer:
@@ -159,12 +162,17 @@ def refuse_float_layers(network: Network, allow_float: Sequence[str]) -> None:
     refused = [layer for layer in _float_layers(network) if layer.name not in allow_float]
     if not refused:
         return
-    named = ", ".join(f"{layer.name} ({layer.kind})" for layer in refused[:5])
-    more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+    named = ", ".join(f"{layer.name} ({layer.kind})" for layer in refused[:_NAMED])
+    more = f" and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
     raise UnsupportedOpError(
-        f"these layers would stay float: {named}{more}",
-        hint=f"{refused[0].name}: {refused[0].way_out}; or let it stay float with --allow-float {refused[0].name}",
+        f"{'this layer' if len(refused) == 1 else 'these layers'} would stay float: {named}{more}",
+        hint=f"{refused[0].name}: {refused[0].way_out}; or let {_allowing(refused)}",
     )
+
+
+def _allowing(refused: Sequence[FloatLayer]) -> str:
+    options = [f"--allow-float {layer.name}" for layer in refused] if len(refused) <= _NAMED else [f'--allow-float "{ANY_LAYER}"']
+    return f"{'it' if len(refused) == 1 else 'them'} stay float with {' '.join(options)}"
 
 
 def _refuse_joins(network: Network) -> None:

@@ -69,6 +69,9 @@ _NORMALIZATIONS = frozenset({"LayerNormalization", "RMSNormalization", "GroupNor
 _REPEATING = frozenset({"Tile", "Repeat", "Flip", "DepthToSpace", "SpaceToDepth", "BroadcastTo"})
 _OWN_CURVES = frozenset({Curve.LEAKY_RELU, Curve.PRELU, Curve.SILU, Curve.GELU, Curve.HARD_SWISH})
 
+_EXCHANGES = {"elu": "leaky_relu", "selu": "leaky_relu", "celu": "leaky_relu", "mish": "hard_swish", "softplus": "relu"}
+"""What the pass `replace` puts in place of an activation without an int8 form."""
+
 
 def part_of(call: Call) -> Part:
     """The role of one call."""
@@ -96,7 +99,14 @@ def _part_of_curve(curve: Curve, cap: float | None, word: str) -> Part:
             return Part(Role.FIXED, fixed=TANH_RANGE)
     if curve in _OWN_CURVES:
         return Part(Role.OWN)
-    return Part(Role.FLOAT, way_out=f"swap {word} for ReLU, LeakyReLU or swish and fine-tune")
+    return Part(Role.FLOAT, way_out=_way_out_of_curve(word))
+
+
+def _way_out_of_curve(word: str) -> str:
+    name = word.lower()
+    if name in _EXCHANGES:
+        return f'begin the recipe with a step pass = "replace", activations = {{ {name} = "{_EXCHANGES[name]}" }}'
+    return f"swap {word} for ReLU, LeakyReLU or swish and fine-tune"
 
 
 def _part_of_name(name: str, call: Call) -> Part:
