@@ -79,15 +79,17 @@ static inline void ec_expand_rest(const int8_t *from, int32_t rest, uint32_t *x)
     }
 }
 
-/* Rows of bytes of two pixels, and the distance from the end of a row to the start of the next. */
+/* Rows of bytes of two pixels. */
 typedef struct {
     const int8_t *a, *b;
     int32_t fours;                    /* bytes in a row, over 4 */
     int32_t rows;                     /* > 0 */
-    int32_t skip;
+    int32_t skip;                     /* bytes from the last four of a row to the next row */
+    int32_t rest;                     /* 1 or 2 more elements; a whole four is read for them */
 } ec_rows;
 
-/* Fours of bytes at a and at b to (a even, b even, a odd, b odd), four words a four; returns their end. */
+/* Fours of bytes at a and at b to (a even, b even, a odd, b odd), four words a four; a rest to two words. What lies beside a rest of one is no
+ * zero: it meets a weight that is. */
 #if EC_DSP_ASSEMBLY
 #define EC_EXPAND_FOUR \
     "ldr r6, [r0], #4\n" \
@@ -98,16 +100,19 @@ typedef struct {
     "sxtb16 r7, r7, ror #8\n" \
     "stmia r2!, {r4-r7}\n"
 
-static __attribute__((naked, noinline, unused)) uint32_t *ec_expand_two(
+static __attribute__((naked, noinline, unused)) void ec_expand_two(
         __attribute__((unused)) const ec_rows *rows, __attribute__((unused)) uint32_t *x)
 {
     __asm__(".syntax unified\n"
-            "push {r4-r10, lr}\n"
+            "push {r4-r11, lr}\n"
             "mov r2, r1\n"
-            "ldm r0, {r0, r1, r8, r9, r10}\n"
+            "ldm r0, {r0, r1, r8, r9, r10, r11}\n"
+            "lsrs r8, r8, #1\n"
+            "sbc r12, r12, r12\n" /* 0 where there is an odd four, else -1 */
             "1:\n"
-            "lsrs r3, r8, #1\n"
-            "bcc 2f\n"
+            "mov r3, r8\n"
+            "cmp r12, #0\n"
+            "bne 2f\n"
             EC_EXPAND_FOUR
             "2:\n"
             "cbz r3, 4f\n"
@@ -116,31 +121,45 @@ static __attribute__((naked, noinline, unused)) uint32_t *ec_expand_two(
             "subs r3, #1\n"
             "bne 3b\n"
             "4:\n"
+            "cmp r11, #1\n"
+            "blo 6f\n"
+            "ldr r6, [r0]\n"
+            "ldr r7, [r1]\n"
+            "sxtb16 r4, r6\n"
+            "sxtb16 r5, r7\n"
+            "beq 5f\n"
+            "sxtb16 r6, r6, ror #8\n"
+            "sxtb16 r7, r7, ror #8\n"
+            "pkhbt r4, r4, r6, lsl #16\n"
+            "pkhbt r5, r5, r7, lsl #16\n"
+            "5:\n"
+            "stmia r2!, {r4, r5}\n"
+            "6:\n"
             "add r0, r10\n"
             "add r1, r10\n"
             "subs r9, #1\n"
             "bne 1b\n"
-            "mov r0, r2\n"
-            "pop {r4-r10, pc}\n");
+            "pop {r4-r11, pc}\n");
 }
 #else
-static inline uint32_t *ec_expand_two(const ec_rows *rows, uint32_t *x)
+static inline void ec_expand_two(const ec_rows *rows, uint32_t *x)
 {
-    const int8_t *a = rows->a, *b = rows->b;
     for (int32_t row = 0; row < rows->rows; row++) {
-        for (int32_t n = rows->fours; n != 0; n--, a += 4, b += 4) {
+        const int8_t *a = rows->a + row * (4 * rows->fours + rows->skip), *b = rows->b + (a - rows->a);
+        for (int32_t n = rows->fours; n != 0; n--, a += 4, b += 4, x += 4) {
             const uint32_t four = ec_load_word(a), other = ec_load_word(b);
-            *x++ = ec_even_bytes(four);
-            *x++ = ec_even_bytes(other);
-            *x++ = ec_odd_bytes(four);
-            *x++ = ec_odd_bytes(other);
+            x[0] = ec_even_bytes(four);
+            x[1] = ec_even_bytes(other);
+            x[2] = ec_odd_bytes(four);
+            x[3] = ec_odd_bytes(other);
         }
-        if (row + 1 < rows->rows) {
-            a += rows->skip;
-            b += rows->skip;
-        }
+        if (rows->rest == 0)
+            continue;
+        const uint32_t four = ec_load_word(a), other = ec_load_word(b);
+        const int32_t second = rows->rest == 1 ? 2 : 1;
+        *x++ = ec_pack16(ec_byte(four, 0), ec_byte(four, second));
+        *x++ = ec_pack16(ec_byte(other, 0), ec_byte(other, second));
     }
-    return x;
 }
 #endif
 

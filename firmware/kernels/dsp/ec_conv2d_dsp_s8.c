@@ -16,9 +16,11 @@ typedef struct {
     int32_t steps, row_steps;         /* words a pixel and filter; of one row of taps */
     int32_t last_y, last_x;           /* windows that start beyond are cut off below or to the right */
     uint32_t padding;                 /* in_zero_point in both halves */
+    const int8_t *in_end;             /* of all images */
+    ec_rows rows;                     /* how to expand the rows of two windows, but for where they are and how many */
 } layer;
 
-static layer describe(const ec_conv_params *p)
+static layer describe(const ec_conv_params *p, const int8_t *in)
 {
     const bool whole = p->filter_c == p->in.c && p->dilation_w == 1;
     layer l;
@@ -34,6 +36,11 @@ static layer describe(const ec_conv_params *p)
     l.last_y = p->in.h - 1 - (p->filter_h - 1) * p->dilation_h;
     l.last_x = p->in.w - 1 - (p->filter_w - 1) * p->dilation_w;
     l.padding = ec_twice16(p->in_zero_point);
+    l.in_end = in + p->batches * p->in.h * l.row_bytes;
+    /* A rest of three is a four. */
+    l.rows.fours = (l.run_len + 1) >> 2;
+    l.rows.rest = (l.run_len & 3) == 3 ? 0 : l.run_len & 3;
+    l.rows.skip = l.row_stride - 4 * l.rows.fours;
     return l;
 }
 
@@ -97,21 +104,30 @@ static void fill(uint32_t *x, int32_t count, int32_t step, uint32_t padding)
         *x = padding;
 }
 
-/* Rows [first, last) of two windows that need no padding in these, in turns: words of x belong to the first and the second pixel alternately. */
+/* Rows of two windows that need no padding in these, in turns: words of x belong to the first and the second pixel alternately. */
 static __attribute__((noinline)) void expand_two(const layer *l, const int8_t *a, const int8_t *b, int32_t rows, uint32_t *x)
 {
-    const int32_t rest = l->run_len & 3;
-    ec_rows part = { a, b, l->run_len >> 2, rows, l->row_stride - l->run_len };
-    if (rest == 0 && l->runs == 1) {
+    const int32_t row_step = l->row_stride;
+    const int32_t beyond = 4 * l->rows.fours + (l->rows.rest != 0 ? 4 : 0);
+    ec_rows part = l->rows;
+    part.a = a;
+    part.b = b;
+    part.rows = rows;
+    if (l->runs == 1 && l->in_end - b >= (rows - 1) * row_step + beyond) {
         ec_expand_two(&part, x);
         return;
     }
+    /* One run after the other, and none of them reads beyond its end. */
+    const int32_t rest = l->run_len & 3;
+    part.fours = l->run_len >> 2;
+    part.rest = 0;
     part.rows = 1;
-    for (; rows != 0; rows--, a += l->row_stride, b += l->row_stride) {
+    for (; rows != 0; rows--, a += row_step, b += row_step) {
         part.a = a;
         part.b = b;
         for (int32_t n = l->runs; n != 0; n--, part.a += l->run_stride, part.b += l->run_stride) {
-            x = ec_expand_two(&part, x);
+            ec_expand_two(&part, x);
+            x += 4 * part.fours;
             if (rest == 0)
                 continue;
             ec_expand_rest(part.a + l->run_len - rest, rest, x);
@@ -206,13 +222,24 @@ static void expand(const layer *l, const window *w, int32_t channel, uint32_t *x
     }
 }
 
-static void clamp_bytes(const ec_conv_params *p, int8_t *out, int32_t count)
+/* What the pairs of a layer share. */
+typedef struct {
+    ec_quad quad;
+    const uint32_t *weights;
+    const ec_channel *channels;
+    uint32_t *x;
+} job;
+
+/* The first group's filters, and where a pair's outputs go. */
+static void start_pair(job *j, int8_t *out0, int8_t *out1)
 {
-    for (int32_t i = 0; i < count; i++)
-        out[i] = (int8_t)ec_clamp(out[i], p->out_min, p->out_max);
+    j->quad.weights = j->weights;
+    j->quad.channels = j->channels;
+    j->quad.out0 = out0;
+    j->quad.out1 = out1;
 }
 
-/* All filters of a group on the two pixels in quad->x; leaves the outputs one group further. */
+/* All filters of a group on the two pixels in x; leaves the outputs one group further. */
 static void sum_group(ec_quad *quad, int32_t filters)
 {
     quad->quads = filters >> 2;
@@ -235,43 +262,59 @@ static void sum_group(ec_quad *quad, int32_t filters)
     quad->out1 = out1 + rest;
 }
 
+/* One pixel of the input for each of the output: nothing is padded, and all pixels are one row. */
+static void convolve_pixels(const layer *l, job *j, const int8_t *in, int32_t pixels, int8_t *out)
+{
+    const int32_t in_c = l->p->in.c, out_c = l->p->out.c;
+    for (; pixels > 0; pixels -= 2, in += 2 * in_c, out += 2 * out_c) {
+        const int32_t second = pixels > 1;
+        expand_two(l, in, in + (second ? in_c : 0), 1, j->x);
+        start_pair(j, out, out + (second ? out_c : 0));
+        sum_group(&j->quad, out_c);
+    }
+}
+
+static void convolve_windows(const layer *l, job *j, const int8_t *in, int32_t pixels, int8_t *out)
+{
+    const ec_conv_params *p = l->p;
+    cursor c = { .image = in };
+    start_image(l, &c);
+    for (; pixels > 0; pixels -= 2, out += 2 * p->out.c) {
+        const bool two = pixels > 1;
+        window w[2];
+        take(l, &c, &w[0]);
+        if (two)
+            take(l, &c, &w[1]);
+        else
+            w[1] = w[0];
+        start_pair(j, out, out + (two ? p->out.c : 0));
+        for (int32_t channel = 0; channel < p->in.c; channel += p->filter_c) {
+            expand(l, w, channel, j->x);
+            sum_group(&j->quad, p->filters_per_group);
+        }
+    }
+}
+
 void ec_conv2d_dsp_s8(
         const ec_conv_params *p, const int8_t *in, const int8_t *weights, const int32_t *bias, const ec_scale *scales, int8_t *scratch,
         int8_t *out)
 {
-    const layer l = describe(p);
+    const layer l = describe(p, in);
     ec_channel *const channels = (ec_channel *)(void *)scratch;
     const int32_t groups = p->in.c / p->filter_c;
-    uint32_t *const x = (uint32_t *)(void *)ec_fill_channels(channels, bias, scales, groups, p->filters_per_group);
-    const bool clamped = p->out_min > -128 || p->out_max < 127;
     const int32_t pixels = p->batches * p->out.h * p->out.w;
-    ec_quad quad = {
-        .x = x,
-        .row_bytes = 8 * l.steps,
-        .entry = ec_quad_entry(l.steps),
-        .twice_zero_point = 2 * p->out_zero_point + 1,
+    job j = {
+        .quad = { .row_bytes = 8 * l.steps, .entry = ec_quad_entry(l.steps), .twice_zero_point = 2 * p->out_zero_point + 1 },
+        .weights = (const uint32_t *)(const void *)weights,
+        .channels = channels,
+        .x = (uint32_t *)(void *)ec_fill_channels(channels, bias, scales, groups, p->filters_per_group),
     };
-    cursor c = { .image = in };
-    start_image(&l, &c);
-    for (int32_t i = 0; i < pixels; i += 2) {
-        const bool two = i + 1 < pixels;
-        window w[2];
-        take(&l, &c, &w[0]);
-        if (two)
-            take(&l, &c, &w[1]);
-        else
-            w[1] = w[0];
-        quad.weights = (const uint32_t *)(const void *)weights;
-        quad.channels = channels;
-        quad.out0 = out;
-        quad.out1 = two ? out + p->out.c : out;
-        for (int32_t channel = 0; channel < p->in.c; channel += p->filter_c) {
-            expand(&l, w, channel, x);
-            sum_group(&quad, p->filters_per_group);
-        }
-        const int32_t written = two ? 2 * p->out.c : p->out.c;
-        if (clamped)
-            clamp_bytes(p, out, written);
-        out += written;
-    }
+    j.quad.x = j.x;
+    if (p->filter_h * p->filter_w == 1 && p->stride_h * p->stride_w == 1 && groups == 1)
+        convolve_pixels(&l, &j, in, pixels, out);
+    else
+        convolve_windows(&l, &j, in, pixels, out);
+    if (p->out_min > -128 || p->out_max < 127)
+        for (int32_t i = 0; i < pixels * p->out.c; i++)
+            out[i] = (int8_t)ec_clamp(out[i], p->out_min, p->out_max);
 }
