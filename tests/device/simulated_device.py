@@ -47,13 +47,14 @@ class Faults:
 
 @dataclass
 class SimulatedDevice:
-    """A context manager; `url` is where pyserial finds it, `commands` what it was sent."""
+    """A context manager; `url` is where pyserial finds it, `commands` what it was sent. `pulse` moves an energy pin."""
 
     size: int = 500
     clock_hz: int = 1_000_000
     ticks: int = 1000
     overhead: int = 40
     clock_error: float = 0.0
+    pulse: Callable[[], object] = bool
     faults: Faults = field(default_factory=Faults)
     commands: list[bytes] = field(default_factory=list)
 
@@ -179,6 +180,10 @@ class SimulatedDevice:
             runs, warmup = rest.split(" ")
             start = self._tell_time()
             self._us = end = start + 250 * int(runs)
+            if int(runs) > 1:
+                self.pulse()
+                time.sleep(250e-6 * int(runs))
+                self.pulse()
             return (
                 f"m-warmup-start-{warmup}\r\nm-warmup-done\r\nm-infer-start-{runs}\r\nm-lap-us-{start}\r\nm-lap-us-{end}\r\n"
                 "m-infer-done\r\nm-results-[0.125,-0.000,0.875]\r\n"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from simulated_device import SimulatedDevice
 from synthetic_instruments import (
     BUSY_A,
     IDLE_A,
@@ -127,6 +128,20 @@ def test_a_joulescope_measures_an_inference(monkeypatch: pytest.MonkeyPatch, tmp
     assert profile.energy is not None
     assert (profile.energy.instrument, profile.energy.sampling_hz, profile.energy.lost_samples) == ("JS220-000000", 50_000, 0)
     assert (instrument.opened, instrument.parameters["io_voltage"]) == (0, "3.0V")
+
+
+def test_our_firmware_has_all_facts_and_energy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a measurement in our own protocol the same board is measured under the instrument; the energy stands beside all else."""
+    bench = Bench()
+    instrument = SyntheticJoulescope(bench)
+    install_joulescope(monkeypatch, instrument)
+    monkeypatch.setattr("edgecompress.pipeline.energy.WINDOW_S", 1.2)
+    with SimulatedDevice(size=60, pulse=bench.pulse) as device:
+        profile = measure("serial:", port=device.url, runs=3, warmup=0, energy=Instrument.JOULESCOPE)
+    check(profile, bench)
+    assert profile.energy is not None
+    assert (profile.engine, profile.latency.p50, profile.energy.inferences) == ("aot", 960.0, 1250)
+    assert instrument.opened == 0
 
 
 def test_a_ppk2_measures_an_inference(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from edgecompress.artifact import Firmware
 from edgecompress.build import build_firmware
 from edgecompress.device import open_emulator, open_mlperf, open_qemu, open_serial
 from edgecompress.device.qemu import Machine, start_on_pty, start_on_socket
+from edgecompress.device.session_log import Recording
 from edgecompress.errors import DeviceError, LinkError, TargetError, ToolError
 from edgecompress.target import load_target
 
@@ -207,6 +208,23 @@ def test_both_protocols_share_a_port(terminal: Machine):
             port.write(garbage)
         with open_serial(terminal.url, baud=115200, timeout_s=10) as device:
             assert device.run([SAMPLE]) == [toy_output(SAMPLE)]
+
+
+def test_a_session_with_firmware_is_replayed(terminal: Machine, tmp_path: Path):
+    """What real firmware said on a pseudo-terminal, in both protocols, is played back without it: the same outputs and results."""
+    ours, mlperf = tmp_path / "ours", tmp_path / "mlperf"
+    pixels = bytes(value ^ 0x80 for value in SAMPLE)
+    heard = []
+    for url in (terminal.url, None):
+        recording = [Recording(path) if url else None for path in (ours, mlperf)]
+        with open_serial(url or f"replay:{ours}", baud=115200, timeout_s=10, recording=recording[0]) as device:
+            outputs = device.run([SAMPLE])
+        with open_mlperf(url or f"replay:{mlperf}", baud=115200, timeout_s=10, recording=recording[1]) as dut:
+            dut.load(pixels)
+            heard.append((outputs, dut.infer(3, 1)))
+        terminal.stop()
+    assert heard[0] == heard[1]
+    assert heard[0][0] == [toy_output(SAMPLE)]
 
 
 def test_emulated_time_is_not_sold_as_latency(terminal: Machine):
