@@ -1,8 +1,10 @@
 """Preflight for TensorFlow Lite Micro: its table and its rules against the host interpreter, which has the last word."""
 
 import importlib.util
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,3 +173,13 @@ def test_a_refusal_when_it_runs_is_a_refusal(monkeypatch):
     data = MAKERS["ELU"](OneOp("int16"), "ELU")
     with pytest.raises(UnsupportedOpError, match="refuses this model"):
         generate_tflm(read_tflite(data, name="net"), data)
+
+
+def test_the_manual_has_the_table():
+    """docs/tflm.md names each op in the row of its types."""
+    text = (Path(__file__).parents[2] / "docs" / "tflm.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:(?:float32|u?int\d+|bool)(?:, )?)+) \| ([A-Z0-9_: ]+) \|$", text, re.MULTILINE)
+    said = {kind: frozenset(types.split(", ")) for types, kinds in rows for kind in kinds.split()}
+    known = {kind: accepted_types(kind) for kind in _ADD_NAMES}
+    assert said == {kind: frozenset(dtype.value for dtype in types) for kind, types in known.items() if types is not None}
+    assert all(kind in text for kind, types in known.items() if types is None)
