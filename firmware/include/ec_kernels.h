@@ -7,6 +7,7 @@
 #include "ec_conv.h"
 #include "ec_dsp.h"
 #include "ec_elementwise.h"
+#include "ec_mve.h"
 #include "ec_pool.h"
 #include "ec_requantize.h"
 #include "ec_resize.h"

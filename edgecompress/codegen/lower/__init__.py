@@ -7,7 +7,7 @@ Each module has its own literal table `LOWER`; `LOWERINGS` is all of them.
 
 from __future__ import annotations
 
-from edgecompress.codegen.lower import activation, conv, dsp, elementwise, fully_connected, pool, resize, shape, transpose_conv
+from edgecompress.codegen.lower import activation, conv, dsp, elementwise, fully_connected, mve, pool, resize, shape, transpose_conv
 from edgecompress.codegen.lower.rules import TFLM_HINT, FastLowering, Lowering, unsupported
 from edgecompress.codegen.program import Alias, Names, Step
 from edgecompress.errors import ModelError, UnsupportedOpError
@@ -29,7 +29,7 @@ LOWERINGS: dict[str, Lowering] = {
 FASTER: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {
     KernelSet.PORTABLE: (),
     KernelSet.DSP: (dsp.LOWER,),
-    KernelSet.MVE: (dsp.LOWER,),
+    KernelSet.MVE: (mve.LOWER, dsp.LOWER),
 }
 """What each set tries for an op, best first, before the portable kernel."""
 

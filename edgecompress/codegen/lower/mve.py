@@ -1,0 +1,96 @@
+"""Kernels for cores with the integer vectors of MVE (Cortex-M55, M85).
+
+Each function gets the step that the portable lowering made, so everything is checked by then; it returns a faster step, or None where its
+kernel's bounds do not hold (docs/kernels.md lists them).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecompress.codegen.lower.packing import FILTERS, fold_bias, shifts_right
+from edgecompress.codegen.lower.packing_mve import (
+    FOUR_BYTES,
+    channel_fields,
+    copied_rows_lead,
+    fits_sums,
+    fours_of,
+    pack_vectors,
+    windows_lead,
+)
+from edgecompress.codegen.lower.rules import FastLowering, input_tensor, optional_input, output_tensor
+from edgecompress.codegen.program import Constant, ConstantArg, Names, Overlap, ParamsArg, ScratchArg, Step, TensorArg
+from edgecompress.graph import ConvOptions, Graph, Op, Tensor
+from edgecompress.numerics.scales import convolution_scales
+from edgecompress.numerics.window import pad_before
+
+_NARROW = 8
+"""NARROW of ec_conv2d_mve_s8.c: fewer input channels go to columns by a table of places."""
+
+_PLACE_LIMIT = 1 << 16
+
+# Zeros that complete a four of filters, as a share of the weights; few bytes may be many of them.
+_PADDING_SHARE = 1 / 16
+_PADDING_BYTES = 256
+
+
+def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Two pixels against four filters. Not for groups, dilated rows, nor weights that the model computes."""
+    options = op.options
+    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
+    if weights.data is None or source.is_constant or not isinstance(options, ConvOptions):
+        return None
+    filters, kh, kw, channels = weights.shape
+    if channels != source.shape[3] or options.dilation_w != 1 or 8 * kh * channels > _PLACE_LIMIT:
+        return None
+    scales = convolution_scales(source, weights, output, filters)
+    matrix = weights.data.transpose(0, 2, 1, 3).reshape(filters, -1).astype(np.int8)
+    bias = _bias(graph, op)
+    folded = fold_bias(matrix, bias, source.zero_point)
+    packed = pack_vectors(matrix)
+    if not fits_sums(folded) or not shifts_right(scales) or not _worth_padding(matrix.size, packed.size):
+        return None
+    comment = f"weights [{filters}][{kh}][{kw}][{channels}] (o, kh, kw, c), [{fours_of(filters)}] fours of filters in vectors (kw, kh, c)"
+    direct = _is_direct(options, source, kh, kw, output)
+    columns = 0 if direct else ((output.shape[2] - 1) * options.stride_w + kw) * kh * channels
+    places = 0 if direct or channels >= _NARROW else 16 * channels
+    arguments = (
+        portable.arguments[0],
+        ParamsArg("ec_mve_channels", channel_fields(names, matrix.shape[1], bias, folded, scales, filters)),
+        TensorArg(source.index),
+        ConstantArg(Constant(names.constant("weights"), "int8_t", packed, comment)),
+        ScratchArg(),
+        TensorArg(output.index),
+    )
+    lead = (windows_lead if direct else copied_rows_lead)(options, source, weights, output)
+    # A rest of filters reads the windows again when all others have been written.
+    overlaps = () if direct and filters % FILTERS else (Overlap(source.index, output.index, lead),)
+    return replace(
+        portable,
+        function="ec_conv2d_mve_s8",
+        kernel="kernels/mve/ec_conv2d_mve_s8.c",
+        arguments=arguments,
+        scratch_bytes=fours_of(filters) * FOUR_BYTES + places + columns,
+        overlaps=overlaps,
+    )
+
+
+def _is_direct(options: ConvOptions, source: Tensor, kh: int, kw: int, output: Tensor) -> bool:
+    """Whether windows are contiguous in the input: `is_direct` of ec_conv2d_mve_s8.c."""
+    padded = pad_before(options.padding, source.shape[2], kw, options.stride_w, options.dilation_w) > 0
+    return kh == 1 and not padded and (output.shape[2] - 1) * options.stride_w + kw <= source.shape[2]
+
+
+def _bias(graph: Graph, op: Op) -> NDArray[np.int32] | None:
+    bias = optional_input(graph, op, 2)
+    return None if bias is None or bias.data is None else bias.data.reshape(-1).astype(np.int32)
+
+
+def _worth_padding(dense: int, packed: int) -> bool:
+    return packed - dense <= max(_PADDING_BYTES, dense * _PADDING_SHARE)
+
+
+LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d}
