@@ -48,7 +48,7 @@ def _short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def measured(bench: Bench, target: str = "serial:", **options: object) -> Profile:
-    with SyntheticMlperfDevice(pulse=bench.pulse) as device:
+    with SyntheticMlperfDevice(took_us=900, pulse=bench.pulse) as device:
         return measure(target, port=device.url, protocol=SerialProtocol.MLPERF_TINY, runs=3, warmup=0, **options)
 
 
@@ -120,7 +120,7 @@ def test_a_joulescope_measures_an_inference(monkeypatch: pytest.MonkeyPatch, tmp
     install_joulescope(monkeypatch, instrument)
     output = tmp_path / "profile.json"
     words = ["--protocol", "mlperf-tiny", "--runs", "3", "--warmup", "0", "--energy", "joulescope", "--volts", "3", "-o", str(output)]
-    with SyntheticMlperfDevice(pulse=bench.pulse) as device:
+    with SyntheticMlperfDevice(took_us=900, pulse=bench.pulse) as device:
         assert main(["measure", "serial:", "--port", device.url, *words]) == 0, capsys.readouterr().err
     assert "energy" in capsys.readouterr().out
     profile = Profile.model_validate(json.loads(output.read_text(encoding="utf-8")))
@@ -178,7 +178,7 @@ def test_samples_that_a_ppk2_lost_are_counted(monkeypatch: pytest.MonkeyPatch) -
     bench = Bench()
     install_ppk2(monkeypatch, SyntheticPpk2Api(Ppk2Stream(bench, lost=40)))
     monkeypatch.setattr("edgecompress.pipeline.energy.WINDOW_S", 0.5)
-    with SyntheticMlperfDevice(pulse=bench.pulse) as device, open_monitor(Instrument.PPK2, volts=VOLTS, pin=2) as monitor:
+    with SyntheticMlperfDevice(took_us=900, pulse=bench.pulse) as device, open_monitor(Instrument.PPK2, volts=VOLTS, pin=2) as monitor:
         from edgecompress.pipeline.energy import with_energy
         from edgecompress.pipeline.firmware import SerialPort
         from edgecompress.pipeline.mlperf import measure_mlperf
@@ -221,7 +221,10 @@ def test_a_window_that_is_not_the_inferences_is_refused(monkeypatch: pytest.Monk
             bench.pulse()
             bench.pulse()
 
-    with SyntheticMlperfDevice(pulse=pulse_late) as device, pytest.raises(DeviceError, match="between the pulses of its energy pin lie"):
+    with (
+        SyntheticMlperfDevice(took_us=900, pulse=pulse_late) as device,
+        pytest.raises(DeviceError, match="between the pulses of its energy pin lie"),
+    ):
         measure("serial:", port=device.url, protocol=SerialProtocol.MLPERF_TINY, runs=3, warmup=0, energy=Instrument.JOULESCOPE)
 
 
