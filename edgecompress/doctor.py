@@ -68,12 +68,15 @@ _PACKAGES = (
     _Package("ziglang", "cross compiler (build --toolchain zig)"),
     _Package("unicorn", "emulated Cortex-M cores (cortex-m0plus ... cortex-m33)"),
     _Package("pyserial", "boards on a serial port (--port) and QEMU machines"),
+    _Package("joulescope", "energy of boards (measure --energy joulescope)"),
+    _Package("ppk2-api", "energy of boards (measure --energy ppk2)"),
     _Package("scikit-learn", "the demo's handwritten digits (demo)"),
 )
 
 _PROGRAMS = (
     _Program("qemu-system-arm", "QEMU machines (qemu-mps2-an386, qemu-mps2-an500, qemu-mps3-an547)", "apt install qemu-system-arm"),
     _Program("arm-none-eabi-gcc", "the other compiler (build --toolchain gcc)", "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi"),
+    _Program("arm-none-eabi-g++", "TensorFlow Lite Micro on cores (--engine tflm)", "apt install libstdc++-arm-none-eabi-newlib"),
     _Program("openocd", "debug probes (flash --method openocd)", "apt install openocd"),
     _Program("dfu-util", "boot loaders that speak DFU (flash --method dfu)", "apt install dfu-util"),
     _Program("adb", "phones (adb:SERIAL)", "apt install adb, or set EDGECOMPRESS_ADB to its path"),
