@@ -18,12 +18,20 @@
 extern "C" {
 #endif
 
-/* What an output channel needs after its sum; made once per call in scratch. */
+/* Bias and scale of every output channel. Either an array of ec_channel, or a stream of bits (lowest first) with, for each channel,
+ *   23 bits    the mantissa m of its weight scale, less the leading one
+ *   shift_bits its shift above shift_base
+ *   bias_bits  its bias above bias_min.
+ * (2^23 + m) * (ratio_high + ratio_low / 2^16) has 55 or 56 bits: rounded to 31 it is the multiplier, and a 56th bit takes one from the shift.
+ * The generator has checked that each is exact. */
 typedef struct {
-    int32_t twice_bias;
-    int32_t multiplier;
-    int32_t shift_before_last;        /* right shift less the one bit that the rounding step shifts: in [0, 30] */
-} ec_channel;
+    const void *data;                 /* readable up to 4 bytes beyond the stream */
+    uint32_t ratio_high;
+    int32_t bias_min;
+    uint16_t ratio_low;
+    uint8_t bias_bits;                /* 0: data is ec_channel[] */
+    uint8_t shift_bits, shift_base;
+} ec_channel_data;
 
 /* CONV_2D, also grouped and dilated. Pixels go in pairs: both windows are expanded to int16 in scratch, then each four filters sum them from
  * registers. `out` may lie over `in` as far as the generator's lead allows. */
@@ -31,8 +39,7 @@ void ec_conv2d_dsp_s8(
         const ec_conv_params *p,
         const int8_t *in,             // [batches][in.h][in.w][in.c]
         const int8_t *weights,        // packed, 4-byte aligned
-        const int32_t *bias,          // [out.c], folded
-        const ec_scale *scales,       // [out.c]
+        const ec_channel_data *data,  // of out.c channels
         int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (groups padded to fours), 8 bytes a step
         int8_t *out);                 // [batches][out.h][out.w][out.c]
 
@@ -44,8 +51,7 @@ void ec_depthwise_conv2d_dsp_s8(
         const ec_conv_params *p,
         const int8_t *in,             // [batches][in.h][in.w][c]
         const int8_t *weights,        // [filter_h][filter_w][c]
-        const int32_t *bias,          // [c], folded
-        const ec_scale *scales,       // [c]
+        const ec_channel_data *data,  // of c channels
         int8_t *scratch,
         int8_t *out);                 // [batches][out.h][out.w][c]
 

@@ -163,17 +163,35 @@ static inline void ec_expand_two(const ec_rows *rows, uint32_t *x)
 }
 #endif
 
-/* bias and scales as kernels want them, each group padded to fours of channels; returns their end. */
-static inline ec_channel *ec_fill_channels(
-        ec_channel *channels, const int32_t *bias, const ec_scale *scales, int32_t groups, int32_t filters)
+static inline uint32_t ec_field(const int8_t *data, int32_t bit, int32_t count)
 {
+    return ec_load_word(data + (bit >> 3)) >> (bit & 7) & ((1u << count) - 1);
+}
+
+/* The channel whose bits start at `bit`. */
+static inline ec_channel ec_unpack_channel(const ec_channel_data *d, int32_t bit)
+{
+    const int8_t *const data = (const int8_t *)d->data;
+    const uint32_t mantissa = ec_field(data, bit, 23) | 1u << 23;
+    const uint64_t product = (uint64_t)mantissa * d->ratio_high + ((uint64_t)mantissa * d->ratio_low >> 16);
+    const int32_t over = (int32_t)(product >> 55);
+    const uint32_t twice = (uint32_t)(over != 0 ? product >> 24 : product >> 23);
+    ec_channel channel;
+    channel.multiplier = (int32_t)((twice >> 1) + (twice & 1));
+    channel.shift_before_last = d->shift_base + (int32_t)ec_field(data, bit + 23, d->shift_bits) - over;
+    channel.twice_bias = 2 * (d->bias_min + (int32_t)ec_field(data, bit + 23 + d->shift_bits, d->bias_bits));
+    return channel;
+}
+
+/* Channels as kernels want them, each group padded to fours; returns their end. */
+static inline ec_channel *ec_fill_channels(ec_channel *channels, const ec_channel_data *d, int32_t groups, int32_t filters)
+{
+    const ec_channel *plain = (const ec_channel *)d->data;
+    int32_t bit = 0;
     for (; groups != 0; groups--) {
         EC_ROLLED
-        for (int32_t i = 0; i < filters; i++, channels++, bias++, scales++) {
-            channels->twice_bias = *bias * 2;
-            channels->multiplier = scales->multiplier;
-            channels->shift_before_last = -1 - scales->shift;
-        }
+        for (int32_t i = 0; i < filters; i++, bit += 23 + d->shift_bits + d->bias_bits)
+            *channels++ = d->bias_bits != 0 ? ec_unpack_channel(d, bit) : *plain++;
         EC_ROLLED
         for (int32_t i = filters; (i & 3) != 0; i++, channels++)
             channels->twice_bias = channels->multiplier = channels->shift_before_last = 0;

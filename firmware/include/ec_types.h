@@ -37,6 +37,13 @@ typedef struct {
     int32_t shift;
 } ec_scale;
 
+/* What the fast kernels need of an output channel after its sum. */
+typedef struct {
+    int32_t twice_bias;
+    int32_t multiplier;
+    int32_t shift_before_last;        /* to the right, less the one bit that the rounding step shifts: in [0, 30] */
+} ec_channel;
+
 /* Height, width and channels of an NHWC tensor with one image. */
 typedef struct {
     int32_t h, w, c;

@@ -7,16 +7,18 @@ kernel's bounds do not hold (docs/kernels.md lists them).
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecompress.codegen.lower.channels import channel_argument
 from edgecompress.codegen.lower.leads import pairs_lead, rows_lead
 from edgecompress.codegen.lower.packing import FILTERS, FoldedBias, element_pairs, fold_bias, pack_two_filters, shifts_right, whole_pairs
 from edgecompress.codegen.lower.rules import FastLowering, input_tensor, optional_input, output_tensor
-from edgecompress.codegen.lower.weighted import scale_argument
 from edgecompress.codegen.program import Constant, ConstantArg, Field, Names, Overlap, ParamsArg, ScratchArg, Step, TensorArg
-from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
+from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, Tensor
+from edgecompress.numerics.fixedpoint import FixedScale
 from edgecompress.numerics.scales import convolution_scales, dense_scales
 from edgecompress.numerics.window import span
 
@@ -28,7 +30,7 @@ _CHANNEL_BYTES = 12
 
 # Zeros that complete a four of filters or a word of elements, as a share of the weights; few bytes may be many of them.
 _PADDING_SHARE = 1 / 16
-_PADDING_BYTES = 256
+_PADDING_BYTES = 512
 
 
 def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
@@ -53,8 +55,7 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
         portable.arguments[0],
         TensorArg(source.index),
         ConstantArg(Constant(names.constant("weights"), "int8_t", packed, comment)),
-        _folded_argument(names, folded),
-        ConstantArg(scale_argument(names, scales)),
+        _channels(names, folded, scales, source, weights, output),
         ScratchArg(),
         TensorArg(output.index),
     )
@@ -89,8 +90,7 @@ def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step |
         portable.arguments[0],
         TensorArg(source.index),
         portable.arguments[2],
-        _folded_argument(names, folded),
-        ConstantArg(scale_argument(names, scales)),
+        _channels(names, folded, scales, source, weights, output),
         ScratchArg(),
         TensorArg(output.index),
     )
@@ -155,9 +155,12 @@ def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     return replace(portable, function="ec_add_dsp_s8", kernel="kernels/dsp/ec_add_dsp_s8.c")
 
 
-def _folded_argument(names: Names, folded: FoldedBias) -> ConstantArg:
-    values = folded.values.astype(np.int32)
-    return ConstantArg(Constant(names.constant("bias"), "int32_t", values, f"bias [{len(values)}] less the zero point's part"))
+def _channels(
+    names: Names, folded: FoldedBias, scales: tuple[FixedScale, ...], source: Tensor, weights: Tensor, output: Tensor
+) -> ParamsArg:
+    ratio = Fraction(source.scale) / Fraction(output.scale)
+    weight_scales = weights.quantization.scales if weights.quantization is not None else ()
+    return channel_argument(names, folded.values, scales, weight_scales, ratio)
 
 
 def _bias(graph: Graph, op: Op) -> NDArray[np.int32] | None:

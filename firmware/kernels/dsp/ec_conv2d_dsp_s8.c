@@ -169,17 +169,18 @@ static __attribute__((noinline)) void expand_one(const layer *l, const int8_t *r
     const ec_conv_params *p = l->p;
     const int32_t words = ec_run_steps(l->run_len);
     const int32_t taps = l->runs == 1 ? p->filter_w : 1;
-    for (; rows != 0; rows--, row += l->row_stride) {
-        const int8_t *run = row;
-        for (int32_t n = l->runs, left = column; n != 0; n--, left += p->dilation_w, run += l->run_stride, x += 2 * words) {
-            const int32_t first = left < 0 ? -left * p->filter_c : 0;
-            const int32_t inside_taps = p->in.w - left;
-            const int32_t last = inside_taps >= taps ? l->run_len : inside_taps > 0 ? inside_taps * p->filter_c : 0;
-            if (first > 0)
-                fill(x, smaller((first + 3) >> 2 << 1, words), 2, l->padding);
-            if (last < l->run_len)
-                fill(x + (last & ~3), words - (last >> 2 << 1), 2, l->padding);
-            expand_part(l, run, first, last, x);
+    for (int32_t run = 0; run < l->runs; run++, column += p->dilation_w, row += l->run_stride, x += 2 * words) {
+        const int32_t first = column < 0 ? -column * p->filter_c : 0;
+        const int32_t inside_taps = p->in.w - column;
+        const int32_t last = inside_taps >= taps ? l->run_len : inside_taps > 0 ? inside_taps * p->filter_c : 0;
+        const int32_t before = first > 0 ? smaller((first + 3) >> 2 << 1, words) : 0;
+        const int32_t after = last < l->run_len ? words - (last >> 2 << 1) : 0;
+        const int8_t *from = row;
+        uint32_t *to = x;
+        for (int32_t n = rows; n != 0; n--, from += l->row_stride, to += 2 * l->row_steps) {
+            fill(to, before, 2, l->padding);
+            fill(to + (last & ~3), after, 2, l->padding);
+            expand_part(l, from, first, last, to);
         }
     }
 }
@@ -296,8 +297,7 @@ static void convolve_windows(const layer *l, job *j, const int8_t *in, int32_t p
 }
 
 void ec_conv2d_dsp_s8(
-        const ec_conv_params *p, const int8_t *in, const int8_t *weights, const int32_t *bias, const ec_scale *scales, int8_t *scratch,
-        int8_t *out)
+        const ec_conv_params *p, const int8_t *in, const int8_t *weights, const ec_channel_data *data, int8_t *scratch, int8_t *out)
 {
     const layer l = describe(p, in);
     ec_channel *const channels = (ec_channel *)(void *)scratch;
@@ -307,7 +307,7 @@ void ec_conv2d_dsp_s8(
         .quad = { .row_bytes = 8 * l.steps, .entry = ec_quad_entry(l.steps), .twice_zero_point = 2 * p->out_zero_point + 1 },
         .weights = (const uint32_t *)(const void *)weights,
         .channels = channels,
-        .x = (uint32_t *)(void *)ec_fill_channels(channels, bias, scales, groups, p->filters_per_group),
+        .x = (uint32_t *)(void *)ec_fill_channels(channels, data, groups, p->filters_per_group),
     };
     j.quad.x = j.x;
     if (p->filter_h * p->filter_w == 1 && p->stride_h * p->stride_w == 1 && groups == 1)

@@ -319,11 +319,10 @@ static void convolve_row(const layer *l, int32_t top, bool last_row, int8_t *out
 }
 
 void ec_depthwise_conv2d_dsp_s8(
-        const ec_conv_params *p, const int8_t *in, const int8_t *weights, const int32_t *bias, const ec_scale *scales, int8_t *scratch,
-        int8_t *out)
+        const ec_conv_params *p, const int8_t *in, const int8_t *weights, const ec_channel_data *data, int8_t *scratch, int8_t *out)
 {
     const layer l = describe(p, scratch);
-    ec_fill_channels(l.channels, bias, scales, 1, p->in.c);
+    ec_fill_channels(l.channels, data, 1, p->in.c);
     fill_lists(&l, weights);
     fill_padding(&l);
     for (int32_t b = 0; b < p->batches; b++, in += p->in.h * p->in.w * p->in.c) {
