@@ -16,7 +16,7 @@ from edgecompress.numerics.reference import run_reference
 from edgecompress.target import load_target
 from tests.op_cases import Family, OpCases
 from tests.op_chains import convolution_chain
-from tests.wide_families import wide_conv2d
+from tests.wide_families import wide_conv2d, wide_depthwise
 
 pytestmark = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None,
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 TARGET = "qemu-mps3-an547"
 # The serial protocol takes 32 inputs a model.
-FAMILIES: tuple[tuple[Family, int], ...] = ((wide_conv2d, 32), (convolution_chain, 32))
+FAMILIES: tuple[tuple[Family, int], ...] = ((wide_conv2d, 32), (wide_depthwise, 32), (convolution_chain, 32))
 
 
 def run_on_m55(cases: OpCases, toolchain: Toolchain, folder: Path) -> None:

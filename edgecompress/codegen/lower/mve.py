@@ -11,9 +11,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecompress.codegen.lower.leads import rows_lead
 from edgecompress.codegen.lower.packing import FILTERS, fold_bias, shifts_right
 from edgecompress.codegen.lower.packing_mve import (
     FOUR_BYTES,
+    LANES,
     channel_fields,
     copied_rows_lead,
     fits_sums,
@@ -23,14 +25,15 @@ from edgecompress.codegen.lower.packing_mve import (
 )
 from edgecompress.codegen.lower.rules import FastLowering, input_tensor, optional_input, output_tensor
 from edgecompress.codegen.program import Constant, ConstantArg, Names, Overlap, ParamsArg, ScratchArg, Step, TensorArg
-from edgecompress.graph import ConvOptions, Graph, Op, Tensor
+from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, Tensor
 from edgecompress.numerics.scales import convolution_scales
-from edgecompress.numerics.window import pad_before
+from edgecompress.numerics.window import pad_before, span
 
 _NARROW = 8
 """NARROW of ec_conv2d_mve_s8.c: fewer input channels go to columns by a table of places."""
 
 _PLACE_LIMIT = 1 << 16
+_MOST_SLOTS = 8
 
 # Zeros that complete a four of filters, as a share of the weights; few bytes may be many of them.
 _PADDING_SHARE = 1 / 16
@@ -78,6 +81,43 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
     )
 
 
+def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """All taps of a channel in a vector or a few. Not for a depth multiplier, nor for taps that span more than 8 rows."""
+    options = op.options
+    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
+    if weights.data is None or source.is_constant or not isinstance(options, DepthwiseConvOptions) or options.depth_multiplier != 1:
+        return None
+    _, kh, kw, channels = weights.shape
+    rows, columns = span(kh, options.dilation_h), span(kw, options.dilation_w)
+    if rows > _MOST_SLOTS:
+        return None
+    slots = _MOST_SLOTS // 2 if rows <= _MOST_SLOTS // 2 else _MOST_SLOTS
+    vector_bytes = -(-columns * slots // LANES) * LANES
+    plane_bytes = (output.shape[2] - 1) * options.stride_w * slots + vector_bytes
+    scales = convolution_scales(source, weights, output, channels)
+    bias = _bias(graph, op)
+    folded = fold_bias(weights.data.reshape(-1, channels).astype(np.int8).T, bias, source.zero_point)
+    if not fits_sums(folded) or not shifts_right(scales) or 8 * plane_bytes > _PLACE_LIMIT:
+        return None
+    rest = 4 * output.shape[2] if channels % FILTERS else 0
+    arguments = (
+        portable.arguments[0],
+        ParamsArg("ec_mve_channels", channel_fields(names, kh * kw, bias, folded, scales, channels)),
+        TensorArg(source.index),
+        portable.arguments[2],
+        ScratchArg(),
+        TensorArg(output.index),
+    )
+    return replace(
+        portable,
+        function="ec_depthwise_conv2d_mve_s8",
+        kernel="kernels/mve/ec_depthwise_conv2d_mve_s8.c",
+        arguments=arguments,
+        scratch_bytes=fours_of(channels) * (FOUR_BYTES + FILTERS * (vector_bytes + plane_bytes)) + rest,
+        overlaps=(Overlap(source.index, output.index, rows_lead(options, source, weights, output)),),
+    )
+
+
 def _is_direct(options: ConvOptions, source: Tensor, kh: int, kw: int, output: Tensor) -> bool:
     """Whether windows are contiguous in the input: `is_direct` of ec_conv2d_mve_s8.c."""
     padded = pad_before(options.padding, source.shape[2], kw, options.stride_w, options.dilation_w) > 0
@@ -93,4 +133,4 @@ def _worth_padding(dense: int, packed: int) -> bool:
     return packed - dense <= max(_PADDING_BYTES, dense * _PADDING_SHARE)
 
 
-LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d}
+LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d, "DEPTHWISE_CONV_2D": fast_depthwise}
