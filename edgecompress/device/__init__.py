@@ -9,6 +9,9 @@
     open_worker(remote, model_bytes)    a machine with Python, through LiteRT or tflite-runtime: microseconds
     open_benchmark_model(remote, program, model_bytes)   a Linux or Android machine, through LiteRT's own program: microseconds
 
+`url` is a port, a socket, or `replay:FILE`: a session that was recorded. `energy.open_monitor(...)` is no device: it measures a board's
+current while one of these works.
+
 A `remote` is `remote.LocalRemote()` (this computer), `adb.open_adb(serial)` (a phone) or `ssh.open_ssh("user@host")` (a board), with a
 fresh folder there.
 

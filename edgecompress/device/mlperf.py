@@ -108,7 +108,7 @@ class MlperfDevice:
 
     def timestamp(self) -> int:
         """The device's time in microseconds. Raises LinkError."""
-        return self._ask("timestamp", _read_timestamp, "one m-lap-us-N")
+        return self._ask("timestamp", _read_timestamp, "one m-lap-us-N, which firmware in energy mode does not send")
 
     def load(self, data: bytes) -> None:
         """Load the bytes of one sample, as the benchmark's data set holds them.

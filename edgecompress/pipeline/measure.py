@@ -15,7 +15,7 @@ from edgecompress.device import DeviceModel
 from edgecompress.errors import MismatchError, ModelError, TargetError
 from edgecompress.numerics.lcg import lcg_inputs
 from edgecompress.pipeline.energy import energy_meter, no_energy_of, opened_monitor, with_energy
-from edgecompress.pipeline.firmware import SERIAL, OpenedTarget, open_target, require_model, serial_port
+from edgecompress.pipeline.firmware import SERIAL, OpenedTarget, SerialPort, open_target, require_model, serial_port
 from edgecompress.pipeline.machines import MachineOptions, OpenedMachine, is_machine, open_machine
 from edgecompress.pipeline.mlperf import measure_mlperf, sample_size
 from edgecompress.pipeline.reference import BUILTIN_TOLERANCE, LITERT_TOLERANCE, check_parity
@@ -35,13 +35,13 @@ from edgecompress.profile import (
 )
 from edgecompress.progress import Progress, silent
 from edgecompress.protocol import SerialProtocol
-from edgecompress.target import SerialLink, Target, load_target
+from edgecompress.target import SerialLink, load_target
 
 if TYPE_CHECKING:
     from edgecompress.device.adb import PhoneFacts
-    from edgecompress.device.energy import EnergyMonitor
     from edgecompress.device.session_log import Recording
     from edgecompress.instrument import Instrument
+    from edgecompress.target import EnergyMeter
 
 # An instruction count hardly depends on the input (below 0.05 % on MLPerf Tiny's models), a clock on a busy host does.
 RUNS_COUNTED = 3
@@ -103,7 +103,8 @@ def measure(
     if is_machine(target) and energy is not None:
         raise no_energy_of(target)
     if protocol is SerialProtocol.MLPERF_TINY:
-        profile = _measure_mlperf(target, port, model, runs, warmup, recording, energy, volts)
+        board = _mlperf_board(target, port)
+        profile = _measure_mlperf(board, model, runs, warmup, recording, energy_meter(board.target, board.url, energy, volts))
     elif is_machine(target):
         loaded = load_model(require_model(model, target))
         options = machine or MachineOptions()
@@ -126,7 +127,9 @@ def measure(
                 samples = [] if known is None else _samples(known, data, parity_inputs)
                 profile = _measure_device(target, opened, known, runs, warmup, samples)
                 input_bytes = sum(spec.bytes for spec in opened.device.info().inputs)
-            profile = _with_energy(profile, monitor, facts, port, input_bytes)
+            found = None if monitor is None else serial_port(facts, port)
+            if monitor is not None and found is not None:
+                profile = with_energy(profile, monitor, found, input_bytes)
     return profile.model_copy(
         update={
             "accuracy": accuracy,
@@ -149,33 +152,32 @@ def _recording(record: Path | None, target: str, port: str | None, commands: Seq
     return Recording(record, " && ".join(commands))
 
 
-def _with_energy(profile: Profile, monitor: EnergyMonitor | None, facts: Target | None, port: str | None, input_bytes: int) -> Profile:
-    """The profile as it is, where no instrument measures."""
-    found = None if monitor is None else serial_port(facts, port)
-    return profile if monitor is None or found is None else with_energy(profile, monitor, found, input_bytes)
-
-
-def _measure_mlperf(
-    target: str,
-    port: str | None,
-    model: Path | None,
-    runs: int | None,
-    warmup: int | None,
-    recording: Recording | None,
-    energy: Instrument | None,
-    volts: float | None,
-) -> Profile:
+def _mlperf_board(target: str, port: str | None) -> SerialPort:
+    """Raises TargetError: a device without a wire, which speaks no protocol."""
     facts = None if target == SERIAL or is_machine(target) else load_target(target)
     found = None if is_machine(target) else serial_port(facts, port)
     if found is None:
         raise TargetError(
             f"{SerialProtocol.MLPERF_TINY.value} is spoken by a board on a port, not by {target}", hint="write serial: --port /dev/ttyACM0"
         )
+    return found
+
+
+def _measure_mlperf(
+    board: SerialPort,
+    model: Path | None,
+    runs: int | None,
+    warmup: int | None,
+    recording: Recording | None,
+    meter: EnergyMeter | None,
+) -> Profile:
     graph = None if model is None else load_model(model).graph
     size = None if graph is None else sum(graph.tensor(i).bytes for i in graph.inputs)
-    with opened_monitor(energy_meter(facts, port, energy, volts)) as monitor:
-        profile = measure_mlperf(found, input_bytes=size, runs=runs, warmup=warmup, recording=recording)
-        return _with_energy(profile, monitor, facts, port, sample_size(profile.model.name, size) or 0)
+    with opened_monitor(meter) as monitor:
+        profile = measure_mlperf(board, input_bytes=size, runs=runs, warmup=warmup, recording=recording)
+        if monitor is None:
+            return profile
+        return with_energy(profile, monitor, board, sample_size(profile.model.name, size) or 0)
 
 
 def _measure_machine(
