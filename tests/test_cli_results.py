@@ -84,6 +84,14 @@ def test_compress_says_what_it_wrote_and_what_that_costs(monkeypatch, capsys):
     assert "fake-quant" not in shown
 
 
+def test_compress_says_what_it_could_not_measure(monkeypatch, capsys):
+    """A score that is missing is a line with the reason."""
+    summary = CompressSummary(Path("m.tflite"), Path("report.json"), None, 2048, 1024, None, None, None, remark="give a metric of your own")
+    monkeypatch.setattr(pipeline, "compress", lambda *args, **options: summary)
+    assert main(["compress", "m.keras", "--data", "d.py:f", "-o", "o"]) == 0
+    assert "not measured  give a metric of your own" in capsys.readouterr().out
+
+
 def test_build_says_what_the_firmware_takes(monkeypatch, capsys):
     """Flash is split into code, model and harness."""
     info = ModelInfo("toy", "ab" * 32, Engine.AOT, 1, 1, 64, (), (), (), ())

@@ -81,5 +81,7 @@ def _facts(summary: CompressSummary) -> list[tuple[str, str]]:
     facts += [("size", format_bytes(summary.tflite_bytes)), ("gzip", format_bytes(summary.gzip_bytes))]
     if summary.metric is not None and summary.before is not None and summary.after is not None:
         facts.append((summary.metric, f"{summary.after:.4f} (the Keras model: {summary.before:.4f}), on the validation data"))
+    if summary.remark:
+        facts.append(("not measured", summary.remark))
     facts += [(f"not for {engine}", reason) for engine, reason in summary.lacking.items()]
     return facts

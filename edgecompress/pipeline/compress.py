@@ -52,6 +52,7 @@ class CompressSummary:
             allow none.
         steps: what each step did; the first entry, "before", is the model that came in.
         resumed: how many of them an interrupted run had finished.
+        remark: what could not be measured of the result, and why; empty when all was.
         lacking: by engine, why it cannot run the model (the first op that it lacks, with the way out); empty when all can.
     """
 
@@ -65,6 +66,7 @@ class CompressSummary:
     after: float | None
     steps: Sequence[StepSummary] = ()
     resumed: int = 0
+    remark: str = ""
     lacking: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -136,6 +138,7 @@ def write_result(result: CompressResult, recipe: Recipe, output: Path, name: str
         after=score.get("tflite"),
         steps=_step_summaries(result.report["steps"]),
         resumed=result.resumed,
+        remark=result.report["steps"][-1]["after"]["remark"],
         lacking=_lacking(result.model_bytes) if recipe.quantize.mode in ("int8", "int16x8") else {},
     )
 
