@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from pathlib import Path
 
@@ -97,3 +98,25 @@ def test_a_library_with_other_tensors_is_refused(tmp_path: Path) -> None:
     """A library whose tensors are laid out as on a phone is refused: the headers would lie about it."""
     with pytest.raises(UserError, match="no_tf_lite_static_memory"):
         find_tflm(tree(tmp_path, m4_no_tf_lite_static_memory_gcc=archive(ARMV7EM, hard=True)), load_target("cortex-m4"))
+
+
+def test_damaged_libraries_never_surprise(tmp_path: Path) -> None:
+    """Whatever bytes of an archive are changed, cut off or doubled, it is taken or refused with a sentence."""
+    rng = random.Random(7)
+    whole = archive(ARMV7EM, hard=True, symbols=b"\0_ZN6tflite21Register_CONV_2D_INT8Ev\0")
+    folder = tree(tmp_path, one=whole)
+    library, target = folder / "gen" / "one" / "lib" / LIBRARY, load_target("cortex-m4")
+    taken = 0
+    for _ in range(1500):
+        data = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        if rng.random() < 0.3:
+            data = data[: rng.randrange(len(data))]
+        library.write_bytes(data)
+        try:
+            find_tflm(folder, target)
+            taken += 1
+        except UserError as e:
+            assert str(library) in e.message and e.hint
+    assert 0 < taken < 1500

@@ -16,12 +16,14 @@ from edgecompress.build.cpp import CPP_PROGRAM, locate_cpp
 from edgecompress.build.tflm import TflmTree
 from edgecompress.build.toolchain import locate
 from edgecompress.cli import main
+from edgecompress.codegen import ExactArena
 from edgecompress.codegen.tflm_probe import arena_probe
 from edgecompress.device import open_emulator
-from edgecompress.errors import ToolError, UserError
+from edgecompress.device.qemu import PROGRAM
+from edgecompress.errors import ModelError, ToolError, UserError
 from edgecompress.graph import DType
 from edgecompress.pipeline import build
-from edgecompress.pipeline.tflm import emulated_twin, smallest_arena
+from edgecompress.pipeline.tflm import emulated_twin, find_arena, smallest_arena
 from edgecompress.target import Core, Fpu, load_target
 
 # Two constructors with a priority in the wrong order, two without one in order, an object that is made on first use, and a virtual call.
@@ -87,6 +89,26 @@ def order_model() -> GeneratedModel:
     return GeneratedModel(info, {"order.h": HEADER, "order.cc": SOURCE}, ())
 
 
+# A model in C++ that starts in 1,040 bytes and more, uses 700 of them, and writes to the last byte when it runs.
+ARENA_SOURCE = """\
+#include "order.h"
+static size_t given;
+extern "C" int order_init(void *, size_t bytes) { given = bytes; return bytes < 1040 || bytes < ORDER_ARENA_BYTES ? -1 : 0; }
+extern "C" void *order_input(void *arena, int) { return arena; }
+extern "C" const void *order_output(void *arena, int) { return arena; }
+extern "C" int order_invoke(void *arena) { static_cast<char *>(arena)[given - 1] = 1; return 0; }
+extern "C" size_t order_arena_used_bytes(const void *) { return 700; }
+"""
+
+
+def arena_model() -> GeneratedModel:
+    """The model above, with an estimate of its arena that nobody should believe."""
+    toy = order_model()
+    header = toy.files["order.h"].replace("int order_invoke", "size_t order_arena_used_bytes(const void *arena);\nint order_invoke")
+    header = header.replace("#define ORDER_ARENA_BYTES 16", "#ifndef ORDER_ARENA_BYTES\n#define ORDER_ARENA_BYTES 16\n#endif")
+    return GeneratedModel(toy.info, {"order.h": header, "order.cc": ARENA_SOURCE}, ())
+
+
 def empty_tree(folder: Path) -> TflmTree:
     """A library without objects."""
     library = folder / "libtensorflow-microlite.a"
@@ -116,6 +138,33 @@ def test_constructors_run_in_order(tmp_path: Path, name: str) -> None:
         assert device.run([b"\x00"]) == [b"abcdev"]
     text = (tmp_path / "out" / "firmware.map").read_text(encoding="utf-8")
     assert str(tmp_path) not in text
+
+
+@pytest.mark.usefixtures("cpp")
+@pytest.mark.parametrize("name", ["cortex-m4", "nucleo-f446re", "qemu-mps3-an547"])
+def test_the_arena_is_found_on_a_core_like_the_target_s(tmp_path: Path, name: str) -> None:
+    """For an emulated core, a board with that core, and a core that QEMU emulates: what the model needs to start, not what it uses."""
+    if name.startswith("qemu") and shutil.which(PROGRAM) is None:
+        pytest.skip(f"needs {PROGRAM}: apt-get install qemu-system-arm")
+    target = load_target(name)
+    assert find_arena(arena_model(), target, empty_tree(tmp_path), GCC) == ExactArena(
+        1040, f"{target.core.value} and TensorFlow Lite Micro with reference kernels"
+    )
+
+
+@pytest.mark.usefixtures("cpp")
+def test_without_an_emulated_core_there_is_no_exact_arena(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without QEMU, or for a model too large for the emulated core, nothing is claimed; a model that never starts is an error."""
+    target, tree = load_target("qemu-mps3-an547"), empty_tree(tmp_path)
+    monkeypatch.setattr("edgecompress.device.qemu.PROGRAM", "qemu-system-nowhere")
+    assert find_arena(arena_model(), target, tree, GCC) is None
+    toy = arena_model()
+    large = toy.files["order.cc"].replace("static size_t", "static const unsigned char weights[9 << 20] = {1};\nstatic size_t")
+    large = large.replace("return 700;", "return weights[given] + 700u;")
+    assert find_arena(GeneratedModel(toy.info, {**toy.files, "order.cc": large}, ()), load_target("cortex-m4"), tree, GCC) is None
+    never = toy.files["order.cc"].replace("bytes < 1040", "true")
+    with pytest.raises(ModelError, match="does not start it on cortex-m4"):
+        find_arena(GeneratedModel(toy.info, {**toy.files, "order.cc": never}, ()), load_target("cortex-m4"), tree, GCC)
 
 
 @pytest.mark.usefixtures("cpp")
