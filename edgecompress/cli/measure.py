@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from edgecompress.cli.options import (
     tflm_dir_option,
     toolchain_option,
 )
-from edgecompress.errors import MismatchError
+from edgecompress.errors import MismatchError, OutputError
 from edgecompress.instrument import Instrument
 from edgecompress.protocol import SerialProtocol
 
@@ -123,7 +124,7 @@ def command(
     if energy is None:
         refuse_options({"volts": "--volts"}, "no --energy was asked for")
     if record is not None:
-        require_other_file(str(record), model)
+        _check_record(record, output, model)
     with ProgressDisplay() as progress:
         profile = measure(
             target,
@@ -151,6 +152,15 @@ def command(
             write_profile(profile, Path(output))
         _show(profile)
     _require_parity(profile)
+
+
+def _check_record(record: Path, output: str | None, model: Path | None) -> None:
+    """Raises OutputError: the log would be no file, or take another's place."""
+    if str(record) == "-":
+        raise OutputError("--record - is no file, and stdout is for the profile", hint="name a file with --record")
+    require_other_file(str(record), model)
+    if output is not None and os.path.realpath(output) == os.path.realpath(record):
+        raise OutputError(f"{record} cannot be the profile and the session log at once", hint="name another file with --record")
 
 
 def _command_line() -> str:

@@ -191,6 +191,8 @@ def replayed(path: Path, recording: Recording | None = None) -> Stream:
         DataError: the log is missing or damaged.
         OutputError: `recording` would replace it.
     """
+    if path == Path():
+        raise DataError(f"{REPLAY} names no file", hint=f"write {REPLAY}FILE, a file that --record wrote")
     log = read_session(path)
     if recording is not None and recording.path.exists() and recording.path.samefile(path):
         raise OutputError(f"{path} is the session that is played back, which the new log would replace", hint="name another file")
@@ -303,7 +305,10 @@ def read_session(path: Path) -> SessionLog:
 
 def _read_header(path: Path, lines: Sequence[bytes]) -> str:
     """The recorded command."""
-    header = _read_object(path, 1, lines[0]) if lines else {}
+    try:
+        header = _read_object(path, 1, lines[0]) if lines else {}
+    except DataError:
+        header = {}
     version = header.get("session")
     if type(version) is not int:
         raise DataError(f"{path}: is no session log: its first line does not say so", hint="replay: takes a file that --record wrote")

@@ -22,6 +22,7 @@ WINDOW_S = 10.0
 """The shortest window of MLPerf Tiny's rules."""
 MOST_RUNS = 1_000_000
 WARMUP = 10
+"""Inferences before the window, but no more than in it: slow models have few."""
 MOST_WINDOW_ERROR = 0.05
 """By how much the window may be shorter than the inferences took by the device's clock, or longer than they took here."""
 
@@ -85,7 +86,7 @@ def with_energy(profile: Profile, monitor: EnergyMonitor, port: SerialPort, inpu
         device.load(sample_bytes(profile.model.name, input_bytes))
         told_us: list[int] = []
         began = time.monotonic()
-        reading = monitor.measure(lambda: told_us.append(device.infer(runs, WARMUP).microseconds))
+        reading = monitor.measure(lambda: told_us.append(device.infer(runs, min(WARMUP, runs)).microseconds))
         passed_s = time.monotonic() - began
     window = reading.window
     told_s = told_us[0] / 1e6

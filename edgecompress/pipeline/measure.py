@@ -129,6 +129,7 @@ def measure(
                 input_bytes = sum(spec.bytes for spec in opened.device.info().inputs)
             found = None if monitor is None else serial_port(facts, port)
             if monitor is not None and found is not None:
+                progress("measuring energy", 0, None)
                 profile = with_energy(profile, monitor, found, input_bytes)
     return profile.model_copy(
         update={

@@ -150,13 +150,15 @@ def test_a_damaged_log_is_named_with_its_line(log: Path, tmp_path: Path, line: s
 
 
 def test_what_is_no_log_is_refused(tmp_path: Path, log: Path) -> None:
-    """A missing file, a folder, another text, an empty file, a newer version and an endless file are DataErrors."""
+    """No name, a missing file, a folder, another text, an empty file, a newer version and an endless file are DataErrors."""
+    with pytest.raises(DataError, match="replay: names no file"):
+        open_serial("replay:", baud=115200)
     text = tmp_path / "text"
     text.write_text("hello\n", encoding="ascii")
     empty = tmp_path / "empty"
     empty.touch()
     newer = damaged(log, tmp_path / "newer", 1, '{"session": 2}')
-    cases = {tmp_path / "none": "cannot be read", tmp_path: "cannot be read", text: "no JSON", empty: "no session log"}
+    cases = {tmp_path / "none": "cannot be read", tmp_path: "cannot be read", text: "no session log", empty: "no session log"}
     for path, complaint in {**cases, newer: "version 2", Path("/dev/zero"): "more than 64 MB"}.items():
         with pytest.raises(DataError, match=complaint):
             replay(path)
