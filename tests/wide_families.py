@@ -42,11 +42,23 @@ def wide_depthwise(c: OpCases) -> None:
     c.builder.op("DEPTHWISE_CONV_2D", inputs, [c.output(out, **qo)], activation=clamp, depth_multiplier=1, **options)
 
 
+def wide_dense(c: OpCases) -> None:
+    """One row or a few, outputs and inputs in any number, one scale or one an output."""
+    rows, depth, outputs = int(c.pick(1, 1, 3)), int(c.pick(5, 16, 33, 64, 100)), int(c.pick(1, 4, 7, 10, 20))
+    q = c.quantization()
+    weights, bias, qo = _weights(c, q, (outputs, depth), axis=0)
+    inputs = [c.input((rows, depth), **q), weights, bias]
+    c.builder.op("FULLY_CONNECTED", inputs, [c.output((rows, outputs), **qo)], activation=activation(c, qo["scale"]))
+
+
 def _weights(c: OpCases, q: dict[str, Any], shape: tuple[int, ...], axis: int) -> tuple[int, int, dict[str, Any]]:
     """Weights, a bias, and the output's quantization; scales lie within a factor of 6, or of 60."""
     channels = shape[axis]
     scales = np.exp(c.rng.uniform(np.log(0.002), np.log(c.pick(0.012, 0.12)), channels)).astype(np.float32)
-    weights = c.constant(c.data(shape), "int8", scale=scales, axis=axis)
+    if len(shape) == 2 and c.pick(True, False):
+        scales = scales[:1]
+    per_channel = {"axis": axis} if len(scales) > 1 else {}
+    weights = c.constant(c.data(shape), "int8", scale=scales, **per_channel)
     reach = c.pick(3000, 3000, 100_000)
     bias = c.constant(c.rng.integers(-reach, reach, channels), "int32", scale=float(np.float32(q["scale"]) * scales[0]))
     fan_in = int(np.prod(shape)) // channels

@@ -54,6 +54,18 @@ void ec_depthwise_conv2d_mve_s8(
         int8_t *scratch,
         int8_t *out);                 // [batches][out.h][out.w][c]
 
+/* FULLY_CONNECTED with constant weights of zero point 0: four outputs at once. */
+void ec_fully_connected_mve_s8(
+        const ec_fc_params *p,
+        const int8_t *in,             // [batches][in_len]
+        const int8_t *weights,        // packed
+        const int32_t *bias,          // [out_len], folded
+        const ec_scale *scales,       // [out_len], or [1]
+        int8_t *out);                 // [batches][out_len]
+
+/* As ec_add_s8. */
+void ec_add_mve_s8(const ec_add_params *p, const int8_t *a, const int8_t *b, int32_t count, int8_t *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -16,7 +16,8 @@ from edgecompress.numerics.reference import run_reference
 from edgecompress.target import load_target
 from tests.op_cases import Family, OpCases
 from tests.op_chains import convolution_chain
-from tests.wide_families import wide_conv2d, wide_depthwise
+from tests.op_families import add, sub
+from tests.wide_families import wide_conv2d, wide_dense, wide_depthwise
 
 pytestmark = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None,
@@ -24,8 +25,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 TARGET = "qemu-mps3-an547"
+Mix = tuple[tuple[Family, int], ...]
 # The serial protocol takes 32 inputs a model.
-FAMILIES: tuple[tuple[Family, int], ...] = ((wide_conv2d, 32), (wide_depthwise, 32), (convolution_chain, 32))
+MIXES: dict[str, Mix] = {
+    "convolutions": ((wide_conv2d, 16), (wide_depthwise, 16)),
+    "dense_and_sums": ((wide_dense, 8), (add, 6), (sub, 6)),
+    "chains": ((convolution_chain, 32),),
+}
 
 
 def run_on_m55(cases: OpCases, toolchain: Toolchain, folder: Path) -> None:
@@ -44,13 +50,21 @@ def run_on_m55(cases: OpCases, toolchain: Toolchain, folder: Path) -> None:
         assert ours == oracle[index].tobytes(), f"tensor {index} of {op}"
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family[0].__name__)
-def test_same_bytes(family: tuple[Family, int], tmp_path: Path) -> None:
+def mixed(seed: int, mix: Mix) -> OpCases:
+    """A model with some ops of each family."""
+    cases = OpCases(seed)
+    for family, count in mix:
+        cases.grow(family, count)
+    return cases
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_same_bytes(name: str, tmp_path: Path) -> None:
     """Channels and columns that are no multiple of a vector, every zero point, clamps that make the rounding simpler or not."""
-    run_on_m55(OpCases(5).grow(*family), Toolchain.ZIG, tmp_path)
+    run_on_m55(mixed(5, MIXES[name]), Toolchain.ZIG, tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc: apt-get install gcc-arm-none-eabi")
 def test_same_bytes_with_gcc(tmp_path: Path) -> None:
     """Another assembler and another compiler's intrinsics."""
-    run_on_m55(OpCases(6).grow(convolution_chain, 32), Toolchain.GCC, tmp_path)
+    run_on_m55(mixed(6, MIXES["chains"]), Toolchain.GCC, tmp_path)

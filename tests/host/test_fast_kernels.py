@@ -17,14 +17,17 @@ from tests.conv_families import conv2d, depthwise, depthwise_without_bias, fully
 from tests.op_cases import OpCases
 from tests.op_chains import convolution_chain
 from tests.op_families import add, sub
-from tests.wide_families import wide_conv2d, wide_depthwise
+from tests.wide_families import wide_conv2d, wide_dense, wide_depthwise
 
-FAMILIES = (conv2d, depthwise, depthwise_without_bias, fully_connected, add, sub, wide_conv2d, wide_depthwise)
+FAMILIES = (conv2d, depthwise, depthwise_without_bias, fully_connected, add, sub, wide_conv2d, wide_depthwise, wide_dense)
 SETS = [kernels for kernels in KernelSet if kernels is not KernelSet.PORTABLE]
 # Of each set, what the random models below must have called at least this often.
 CALLS = {
     KernelSet.DSP: {"ec_conv2d_dsp_s8": 100, "ec_depthwise_conv2d_dsp_s8": 60, "ec_fully_connected_dsp_s8": 40, "ec_add_dsp_s8": 20},
-    KernelSet.MVE: {"ec_conv2d_mve_s8": 150, "ec_depthwise_conv2d_mve_s8": 100},
+    KernelSet.MVE: {
+        **{"ec_conv2d_mve_s8": 150, "ec_depthwise_conv2d_mve_s8": 100},
+        **{"ec_fully_connected_mve_s8": 40, "ec_add_mve_s8": 40},
+    },
 }
 
 

@@ -19,6 +19,7 @@ from edgecompress.codegen.lower.packing_mve import (
     channel_fields,
     copied_rows_lead,
     fits_sums,
+    folded_bias,
     fours_of,
     pack_vectors,
     windows_lead,
@@ -26,7 +27,7 @@ from edgecompress.codegen.lower.packing_mve import (
 from edgecompress.codegen.lower.rules import FastLowering, input_tensor, optional_input, output_tensor
 from edgecompress.codegen.program import Constant, ConstantArg, Names, Overlap, ParamsArg, ScratchArg, Step, TensorArg
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, Tensor
-from edgecompress.numerics.scales import convolution_scales
+from edgecompress.numerics.scales import convolution_scales, dense_scales
 from edgecompress.numerics.window import pad_before, span
 
 _NARROW = 8
@@ -118,6 +119,39 @@ def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step |
     )
 
 
+def fast_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Four outputs at once, without scratch. Not for weights that the model computes or that have a zero point."""
+    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
+    quantization = weights.quantization
+    if weights.data is None or source.is_constant or quantization is None or any(quantization.zero_points):
+        return None
+    out_len, in_len = weights.shape
+    scales = dense_scales(source, weights, output, out_len)
+    matrix = weights.data.astype(np.int8)
+    folded = fold_bias(matrix, _bias(graph, op), source.zero_point)
+    packed = pack_vectors(matrix)
+    if not fits_sums(folded) or not shifts_right(scales) or not _worth_padding(matrix.size, packed.size):
+        return None
+    comment = f"weights [{out_len}][{in_len}] (o, i), [{fours_of(out_len)}] fours of outputs in vectors"
+    arguments = (
+        portable.arguments[0],
+        TensorArg(source.index),
+        ConstantArg(Constant(names.constant("weights"), "int8_t", packed, comment)),
+        ConstantArg(folded_bias(names, folded)),
+        portable.arguments[4],
+        TensorArg(output.index),
+    )
+    function = "ec_fully_connected_mve_s8"
+    return replace(portable, function=function, kernel=f"kernels/mve/{function}.c", arguments=arguments)
+
+
+def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Sums and differences of two tensors of one shape."""
+    if portable.function != "ec_add_s8":
+        return None
+    return replace(portable, function="ec_add_mve_s8", kernel="kernels/mve/ec_add_mve_s8.c")
+
+
 def _is_direct(options: ConvOptions, source: Tensor, kh: int, kw: int, output: Tensor) -> bool:
     """Whether windows are contiguous in the input: `is_direct` of ec_conv2d_mve_s8.c."""
     padded = pad_before(options.padding, source.shape[2], kw, options.stride_w, options.dilation_w) > 0
@@ -133,4 +167,10 @@ def _worth_padding(dense: int, packed: int) -> bool:
     return packed - dense <= max(_PADDING_BYTES, dense * _PADDING_SHARE)
 
 
-LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d, "DEPTHWISE_CONV_2D": fast_depthwise}
+LOWER: dict[str, FastLowering] = {
+    "CONV_2D": fast_conv2d,
+    "DEPTHWISE_CONV_2D": fast_depthwise,
+    "FULLY_CONNECTED": fast_fully_connected,
+    "ADD": fast_add,
+    "SUB": fast_add,
+}

@@ -58,6 +58,12 @@ def pack_vectors(weights: NDArray[np.int8]) -> NDArray[np.int8]:
     return packed if n >= LANES else np.concatenate([packed, np.zeros(LANES - tail, np.int8)])
 
 
+def folded_bias(names: Names, folded: FoldedBias) -> Constant:
+    """Biases as int32."""
+    values = folded.values.astype(np.int32)
+    return Constant(names.constant("bias"), "int32_t", values, f"bias [{len(values)}] less the zero point's part")
+
+
 def channel_fields(
     names: Names,
     weights_each: int,
@@ -80,8 +86,7 @@ def channel_fields(
     if narrow is not None and np.array_equal(start, start.astype(np.int16)):
         values = Constant(names.constant("bias"), "int16_t", start.astype(np.int16), f"bias [{channels}]")
         return {"narrow_bias": values, **narrow}
-    values = Constant(names.constant("bias"), "int32_t", folded.values.astype(np.int32), f"bias [{channels}] less the zero point's part")
-    return {"bias": values, "scales": scale_argument(names, scales), "scale_stride": int(len(scales) > 1)}
+    return {"bias": folded_bias(names, folded), "scales": scale_argument(names, scales), "scale_stride": int(len(scales) > 1)}
 
 
 def _narrow_scales(names: Names, scales: Sequence[FixedScale]) -> dict[str, Field] | None:
