@@ -12,6 +12,8 @@ from edgecompress.cli.options import (
     keep_input_option,
     model_argument,
     name_option,
+    offline_plan_option,
+    refuse_no_offline_plan,
     refuse_options,
     refuse_tflm_dir,
     target_argument,
@@ -25,7 +27,13 @@ if TYPE_CHECKING:
 
 APPS = ("android", "ios")
 ESTIMATED = ", an estimate: no core of this kind is emulated here"
-_OF_FIRMWARE = {"engine": "--engine", "toolchain": "--toolchain", "tflm_dir": "--tflm-dir", "keep_input": "--keep-input"}
+_OF_FIRMWARE = {
+    "engine": "--engine",
+    "toolchain": "--toolchain",
+    "tflm_dir": "--tflm-dir",
+    "keep_input": "--keep-input",
+    "offline_plan": "--no-offline-plan",
+}
 _OF_ANDROID = {"package": "--package", "layout": "--layout", "litert": "--litert"}
 _OF_APPS = {**_OF_ANDROID, "labels": "--labels"}
 
@@ -39,6 +47,7 @@ _OF_APPS = {**_OF_ANDROID, "labels": "--labels"}
 @click.option("-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Where it goes. [default: build/TARGET/NAME]")
 @name_option
 @keep_input_option
+@offline_plan_option
 @click.option("--package", metavar="PACKAGE", help="android: the Kotlin package of the module, such as com.acme.digits.")
 @click.option(
     "--layout",
@@ -63,6 +72,7 @@ def command(
     output: Path | None,
     name: str | None,
     keep_input: bool,
+    offline_plan: bool,
     package: str | None,
     layout: str,
     labels: Path | None,
@@ -88,7 +98,8 @@ def command(
     if str(output) == "-":
         raise OutputError("-o - is no folder: firmware is several files", hint="name a folder with -o")
     refuse_tflm_dir(tflm_dir, engine)
-    _build_firmware(target, model, engine, toolchain, tflm_dir, output, name, keep_input)
+    refuse_no_offline_plan(offline_plan, engine)
+    _build_firmware(target, model, engine, toolchain, tflm_dir, output, name, keep_input, offline_plan)
 
 
 def _build_app(
@@ -120,14 +131,24 @@ def _build_firmware(
     output: Path | None,
     name: str | None,
     keep_input: bool,
+    offline_plan: bool,
 ) -> None:
     from edgecompress.artifact import Engine
     from edgecompress.cli.console import stdout_console
     from edgecompress.cli.tables import print_pairs
     from edgecompress.pipeline import build
 
-    kind = Engine(engine)
-    firmware = build(target, model, engine=kind, toolchain=toolchain, output=output, name=name, keep_input=keep_input, tflm_dir=tflm_dir)
+    firmware = build(
+        target,
+        model,
+        engine=Engine(engine),
+        toolchain=toolchain,
+        output=output,
+        name=name,
+        keep_input=keep_input,
+        tflm_dir=tflm_dir,
+        offline_plan=offline_plan,
+    )
     print_pairs(stdout_console(), _facts(firmware))
 
 

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from edgecompress.cli.options import engine_option, keep_input_option, model_argument, name_option
+from edgecompress.cli.options import (
+    engine_option,
+    keep_input_option,
+    model_argument,
+    name_option,
+    offline_plan_option,
+    refuse_no_offline_plan,
+)
 
 
 @click.command(short_help="A model as C sources.")
@@ -22,12 +29,15 @@ from edgecompress.cli.options import engine_option, keep_input_option, model_arg
 )
 @click.option(
     "--kernels",
-    type=click.Choice(["portable", "dsp", "mve"]),
+    type=click.Choice(["portable", "thumb2", "dsp", "mve"]),
     default="portable",
     show_default=True,
-    help="Kernels of the aot engine: plain C, for cores with the DSP extension (Cortex-M4, M7, M33), or with MVE (M55).",
+    help="Kernels of the aot engine: plain C, for Cortex-M3 (thumb2), for cores with the DSP extension (Cortex-M4, M7, M33), or with MVE (M55).",
 )
-def command(model: Path, engine: str, output: Path, name: str | None, keep_input: bool, layout: str | None, kernels: str) -> None:
+@offline_plan_option
+def command(
+    model: Path, engine: str, output: Path, name: str | None, keep_input: bool, layout: str | None, kernels: str, offline_plan: bool
+) -> None:
     """Write a model as C sources, and print the path of each."""
     from edgecompress.artifact import Engine
     from edgecompress.build.layouts import ProjectLayout
@@ -35,7 +45,15 @@ def command(model: Path, engine: str, output: Path, name: str | None, keep_input
     from edgecompress.pipeline import generate
     from edgecompress.target import KernelSet
 
-    chosen = KernelSet(kernels)
-    kind = None if layout is None else ProjectLayout(layout)
-    for path in generate(model, engine=Engine(engine), output=output, name=name, keep_input=keep_input, layout=kind, kernels=chosen):
+    refuse_no_offline_plan(offline_plan, engine)
+    for path in generate(
+        model,
+        engine=Engine(engine),
+        output=output,
+        name=name,
+        keep_input=keep_input,
+        layout=None if layout is None else ProjectLayout(layout),
+        kernels=KernelSet(kernels),
+        offline_plan=offline_plan,
+    ):
         click.echo(printable(str(path)))

@@ -71,6 +71,16 @@ def refuse_tflm_dir(tflm_dir: Path | None, engine: str | None) -> None:
         raise UserError("--tflm-dir has no effect here: the engine is not tflm", hint="add --engine tflm, or leave it out")
 
 
+def refuse_no_offline_plan(offline_plan: bool, engine: str) -> None:
+    """A plan is left to TensorFlow Lite Micro where that runs the model.
+
+    Raises:
+        UserError: it was to be left to another engine.
+    """
+    if not offline_plan and engine != "tflm":
+        raise UserError("--no-offline-plan has no effect here: the engine is not tflm", hint="add --engine tflm, or leave it out")
+
+
 def read_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """The name, checked.
 
@@ -113,6 +123,13 @@ tflm_dir_option = click.option(
     metavar="DIR",
     type=click.Path(path_type=Path),
     help="With --engine tflm: TensorFlow Lite Micro, a tree in which its Makefile has run. [default: $EDGECOMPRESS_TFLM_DIR]",
+)
+offline_plan_option = click.option(
+    "--no-offline-plan",
+    "offline_plan",
+    flag_value=False,
+    default=True,
+    help="With --engine tflm: leave all of the memory plan to TensorFlow Lite Micro. [default: ours, where its arena gets smaller]",
 )
 port_option = click.option(
     "--port", metavar="URL", help="Where a board is: /dev/ttyACM0, COM3, or any pyserial URL such as socket://localhost:4000."

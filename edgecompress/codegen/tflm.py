@@ -41,7 +41,9 @@ _NUMPY_TYPES: dict[DType, type[np.generic]] = {
 }
 
 
-def generate_tflm(graph: Graph, model_bytes: bytes, *, name: str | None = None, arena: ExactArena | None = None) -> GeneratedModel:
+def generate_tflm(
+    graph: Graph, model_bytes: bytes, *, name: str | None = None, arena: ExactArena | None = None, options: str = ""
+) -> GeneratedModel:
     """The sources of a model for TensorFlow Lite Micro.
 
     `<name>.h/.cc` are the C API, `<name>_model.h/.cc` the file as an array, `<name>_ops.h` the resolver, `<name>_golden.h` one input and
@@ -53,6 +55,7 @@ def generate_tflm(graph: Graph, model_bytes: bytes, *, name: str | None = None, 
         model_bytes: the .tflite.
         name: prefix of every symbol and file, a lower-case C identifier; the graph's name unless given.
         arena: what was found on a core; an estimate from the host interpreter when None.
+        options: further words of the command that makes the same sources again.
 
     Raises:
         UserError: `name` cannot be a prefix.
@@ -65,11 +68,11 @@ def generate_tflm(graph: Graph, model_bytes: bytes, *, name: str | None = None, 
         what = f"{graph.name}: the file holds {graph.subgraphs} graphs; expected 1"
         raise ModelError(what, hint="export the model without loops and branches")
     check_supported(graph, Engine.TFLM)
-    inputs = [golden_input(graph.tensor(i)) for i in graph.inputs]
-    host = run_on_host(model_bytes, graph.name, inputs, len(graph.outputs), _ample_arena(graph))
+    inputs = _golden_inputs(graph)
+    host = run_golden(graph, model_bytes)
     model = TflmModel(
         name=prefix,
-        command=_command(graph, prefix),
+        command=_command(graph, prefix) + options,
         graph=graph,
         data=model_bytes,
         resolver_calls=resolver_calls(graph),
@@ -90,6 +93,21 @@ def generate_tflm(graph: Graph, model_bytes: bytes, *, name: str | None = None, 
         arena_is_estimate=arena is None,
     )
     return GeneratedModel(info, tflm_files(model), ())
+
+
+def run_golden(graph: Graph, model_bytes: bytes) -> HostRun | None:
+    """One inference of the golden inputs by TFLM's host interpreter, and the arena that it takes; None where its wheel is not installed.
+
+    Raises:
+        UnsupportedOpError: the interpreter refuses the model.
+        ModelError: an input of a type that an application cannot fill.
+        ToolError: the interpreter crashed.
+    """
+    return run_on_host(model_bytes, graph.name, _golden_inputs(graph), len(graph.outputs), _ample_arena(graph))
+
+
+def _golden_inputs(graph: Graph) -> list[NDArray[np.generic]]:
+    return [golden_input(graph.tensor(i)) for i in graph.inputs]
 
 
 def golden_input(tensor: Tensor) -> NDArray[np.generic]:

@@ -154,7 +154,7 @@ def find_metadata(root: Table) -> tuple[int, int] | None:
     Raises:
         ModelError: the model's list of metadata is damaged.
     """
-    entries = [entry for entry in root.children(ModelField.METADATA, "metadata entry") if is_ours(entry)]
+    entries = [entry for entry in root.children(ModelField.METADATA, "metadata entry") if name_of(entry) == METADATA_NAME]
     if not entries:
         return None
     number = entries[0].integer(MetadataField.BUFFER, UINT32)
@@ -165,9 +165,9 @@ def find_metadata(root: Table) -> tuple[int, int] | None:
     return span if span[1] else None
 
 
-def is_ours(entry: Table) -> bool:
-    """Whether an entry of the model's list is the one that this module is about."""
-    return entry.text(MetadataField.NAME, "the name") == METADATA_NAME
+def name_of(entry: Table) -> str:
+    """What an entry of the model's list is called."""
+    return entry.text(MetadataField.NAME, "the name")
 
 
 class _Reader:

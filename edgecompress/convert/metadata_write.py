@@ -28,7 +28,7 @@ from edgecompress.convert.metadata import (
     ModelMetadata,
     TensorMetadata,
     find_metadata,
-    is_ours,
+    name_of,
 )
 from edgecompress.convert.metadata_schema import (
     METADATA_IDENTIFIER,
@@ -116,6 +116,28 @@ def remove_metadata(model: bytes) -> bytes:
     return old if head == whole[:shift] else whole
 
 
+def add_named_buffer(model: bytes, name: str, data: bytes) -> bytes:
+    """The model with `data` under `name` in its list of metadata, aligned to 16 bytes, in place of what stood there under that name.
+
+    Raises:
+        ModelError: no .tflite, a damaged one, or one with parts at absolute positions (files above 2 GB).
+    """
+    check_start("the model", model)
+    root = FlatFile("the model", model).root()
+    _reject_absolute_positions(root)
+    return _new_head(root, data, name) + model
+
+
+def has_named_buffer(model: bytes, name: str) -> bool:
+    """Whether the model's list of metadata has an entry of that name.
+
+    Raises:
+        ModelError: no .tflite, or a damaged one.
+    """
+    check_start("the model", model)
+    return any(name_of(entry) == name for entry in FlatFile("the model", model).root().children(ModelField.METADATA, "metadata entry"))
+
+
 def describe_model(
     graph: Graph, *, name: str, description: str = "", version: str = "", labels: Sequence[str] | None = None
 ) -> ModelMetadata:
@@ -193,11 +215,11 @@ def _reject_absolute_positions(root: Table) -> None:
         raise ModelError(f"the model has the field {unknown[0]}, which is newer than this program", hint="update edgecompress")
 
 
-def _new_head(root: Table, metadata: bytes) -> bytes:
+def _new_head(root: Table, metadata: bytes, name: str = METADATA_NAME) -> bytes:
     """What stands in front of the old file: the new root, its lists, and the metadata."""
     version = root.integer(ModelField.VERSION, UINT32, FILE_VERSION)
     buffers = root.children(ModelField.BUFFERS, "buffer")
-    entries = [entry for entry in root.children(ModelField.METADATA, "metadata entry") if not is_ours(entry)]
+    entries = [entry for entry in root.children(ModelField.METADATA, "metadata entry") if name_of(entry) != name]
     copied = {field: target for field in _COPIED if (target := root.target(field, "an offset")) is not None}
     fields: dict[int, Scalar | Pointer] = dict.fromkeys((*copied, ModelField.BUFFERS, ModelField.METADATA), Pointer())
     fields[ModelField.VERSION] = Scalar(UINT32, version)
@@ -211,7 +233,7 @@ def _new_head(root: Table, metadata: bytes) -> bytes:
     out.point(table.slots[ModelField.BUFFERS], buffer_list.position)
     entry_list = out.pointers(len(entries) + 1)
     out.point(table.slots[ModelField.METADATA], entry_list.position)
-    _write_entry(out, entry_list.slots[len(entries)], len(buffers) + empty)
+    _write_entry(out, entry_list.slots[len(entries)], len(buffers) + empty, name)
     if empty:
         out.point(buffer_list.slots[0], out.table({}).position)
     ours = out.table({BufferField.DATA: Pointer()})
@@ -229,10 +251,10 @@ def _new_head(root: Table, metadata: bytes) -> bytes:
     return bytes(out.data)
 
 
-def _write_entry(out: ForwardWriter, slot: int, buffer: int) -> None:
+def _write_entry(out: ForwardWriter, slot: int, buffer: int, name: str) -> None:
     entry = out.table({MetadataField.NAME: Pointer(), MetadataField.BUFFER: Scalar(UINT32, buffer)})
     out.point(slot, entry.position)
-    out.point(entry.slots[MetadataField.NAME], out.text(METADATA_NAME))
+    out.point(entry.slots[MetadataField.NAME], out.text(name))
 
 
 # ---- the metadata

@@ -35,6 +35,7 @@ def generate(
     keep_input: bool = False,
     layout: ProjectLayout | None = None,
     kernels: KernelSet = KernelSet.PORTABLE,
+    offline_plan: bool = True,
 ) -> list[Path]:
     """Write the model as C sources into the folder `output`.
 
@@ -44,6 +45,7 @@ def generate(
     Args:
         layout: a project of this ecosystem, with a main that runs a golden vector; None for the sources alone.
         kernels: those of the aot engine; all but the portable ones want cores with their instruction set.
+        offline_plan: for the tflm engine: our memory plan goes into the model where that lowers its arena.
 
     Returns:
         The files that were written.
@@ -57,7 +59,7 @@ def generate(
         PosixPath('src/digits.h')
     """
     loaded = load_model(model, name=name)
-    sources = generate_sources(loaded, engine, name=name, keep_input=keep_input, kernels=kernels)
+    sources = generate_sources(loaded, engine, name=name, keep_input=keep_input, kernels=kernels, offline_plan=offline_plan)
     files = _source_files(sources) if layout is None else _project_files(loaded, sources, layout)
     with staging(output) as folder:
         for file, text in files.items():
@@ -93,6 +95,7 @@ def build(
     name: str | None = None,
     keep_input: bool = False,
     tflm_dir: Path | None = None,
+    offline_plan: bool = True,
 ) -> Firmware:
     """Compile and link the model as firmware for a target.
 
@@ -102,6 +105,7 @@ def build(
         tflm_dir: TensorFlow Lite Micro for the tflm engine, a tree in which its Makefile has run; the folder in EDGECOMPRESS_TFLM_DIR
             when None.
         output: the folder for firmware.elf; build/TARGET/NAME when None.
+        offline_plan: see `generate`.
 
     Raises:
         ModelError, TargetError: the input is wrong.
@@ -115,7 +119,15 @@ def build(
     device = load_target(target)
     loaded = load_model(model, name=name)
     return build_loaded(
-        device, loaded, engine=engine, toolchain=toolchain, output=output, name=name, keep_input=keep_input, tflm_dir=tflm_dir
+        device,
+        loaded,
+        engine=engine,
+        toolchain=toolchain,
+        output=output,
+        name=name,
+        keep_input=keep_input,
+        tflm_dir=tflm_dir,
+        offline_plan=offline_plan,
     )
 
 
@@ -129,6 +141,7 @@ def build_loaded(
     name: str | None = None,
     keep_input: bool = False,
     tflm_dir: Path | None = None,
+    offline_plan: bool = True,
 ) -> Firmware:
     """As `build`, for a model that was read already."""
     from edgecompress.build import GCC, ZIG, build_firmware, find_toolchain
@@ -138,7 +151,7 @@ def build_loaded(
         from edgecompress.pipeline.tflm import build_tflm
 
         refuse_keep_input(keep_input=keep_input)
-        return build_tflm(target, model, folder=tflm_dir, toolchain=chosen, output=output, name=name)
+        return build_tflm(target, model, folder=tflm_dir, toolchain=chosen, output=output, name=name, offline_plan=offline_plan)
     sources = generate_sources(model, engine, name=name, keep_input=keep_input, kernels=target.kernels)
     folder = output or Path("build") / target.name / sources.info.name
     return build_firmware(sources, target, toolchain=chosen, output=folder)

@@ -11,9 +11,12 @@ from edgecompress.convert.metadata_write import remove_metadata
 from edgecompress.convert.model_file import read_model_bytes
 from edgecompress.errors import ModelError, UserError
 from edgecompress.graph import Graph
+from edgecompress.pipeline.offline_plan import with_offline_plan
 from edgecompress.target import KernelSet
 
 _ELF_MAGIC = b"\x7fELF"
+# The option of the command line that leaves a plan to TensorFlow Lite Micro.
+NO_OFFLINE_PLAN = " --no-offline-plan"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +51,18 @@ def is_firmware(path: Path) -> bool:
 
 
 def generate_sources(
-    model: LoadedModel, engine: Engine, *, name: str | None, keep_input: bool, kernels: KernelSet = KernelSet.PORTABLE
+    model: LoadedModel,
+    engine: Engine,
+    *,
+    name: str | None,
+    keep_input: bool,
+    kernels: KernelSet = KernelSet.PORTABLE,
+    offline_plan: bool = True,
 ) -> GeneratedModel:
     """The model as C for `engine`.
+
+    Args:
+        offline_plan: with the tflm engine, our memory plan goes into the model where that lowers its arena.
 
     Raises:
         ModelError: the engine is none that runs on a core, or lacks an op of the model.
@@ -64,7 +76,8 @@ def generate_sources(
         refuse_keep_input(keep_input=keep_input)
         from edgecompress.codegen import generate_tflm
 
-        return generate_tflm(model.graph, without_metadata(model.data), name=name)
+        data = for_tflm(model, offline_plan=offline_plan)
+        return generate_tflm(model.graph, data, name=name, options="" if offline_plan else NO_OFFLINE_PLAN)
     raise ModelError(f"engine {engine.value} is not C: it runs on the host and on phones", hint="choose --engine aot or --engine tflm")
 
 
@@ -76,6 +89,12 @@ def refuse_keep_input(*, keep_input: bool) -> None:
     """
     if keep_input:
         raise UserError("the engine tflm plans its memory itself, and cannot keep inputs", hint="write the inputs before each inference")
+
+
+def for_tflm(model: LoadedModel, *, offline_plan: bool) -> bytes:
+    """The .tflite as it goes into firmware."""
+    data = without_metadata(model.data)
+    return with_offline_plan(model.graph, data) if offline_plan else data
 
 
 def without_metadata(data: bytes) -> bytes:

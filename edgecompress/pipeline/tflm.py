@@ -18,7 +18,7 @@ from edgecompress.codegen import ExactArena, generate_tflm
 from edgecompress.codegen.tflm_probe import arena_probe
 from edgecompress.device import Device
 from edgecompress.errors import BudgetError, ModelError, ToolError
-from edgecompress.pipeline.sources import LoadedModel, without_metadata
+from edgecompress.pipeline.sources import NO_OFFLINE_PLAN, LoadedModel, for_tflm
 from edgecompress.target import Core, EmulatorLink, Target, load_target
 
 # TFLM's allocator works in blocks of this size.
@@ -41,13 +41,21 @@ _PROBE_STATIC_BYTES = 32768
 
 
 def build_tflm(
-    target: Target, model: LoadedModel, *, folder: Path | None, toolchain: Toolchain, output: Path | None, name: str | None
+    target: Target,
+    model: LoadedModel,
+    *,
+    folder: Path | None,
+    toolchain: Toolchain,
+    output: Path | None,
+    name: str | None,
+    offline_plan: bool,
 ) -> Firmware:
     """Compile and link a model with TensorFlow Lite Micro for a target.
 
     Args:
         folder: of TensorFlow Lite Micro, see `find_tflm`; that in EDGECOMPRESS_TFLM_DIR when None.
         output: the folder for firmware.elf; build/TARGET/NAME when None.
+        offline_plan: our memory plan goes into the model where that lowers the arena on the host and on the core.
 
     Raises:
         UserError: the folder is missing, wrong, or has no library for the target; the toolchain has no C++.
@@ -60,11 +68,18 @@ def build_tflm(
 
     require_cpp(toolchain)
     tree = find_tflm(tflm_folder(folder), target)
-    data = without_metadata(model.data)
-    sources = generate_tflm(model.graph, data, name=name)
+    options = "" if offline_plan else NO_OFFLINE_PLAN
+    data = for_tflm(model, offline_plan=offline_plan)
+    sources = generate_tflm(model.graph, data, name=name, options=options)
     exact = find_arena(sources, target, tree, toolchain)
+    plain = for_tflm(model, offline_plan=False)
+    if exact is not None and data != plain:
+        # Kernels of a core may want scratch that leaves no room for the plan.
+        other = find_arena(generate_tflm(model.graph, plain, name=name), target, tree, toolchain)
+        if other is not None and other.bytes <= exact.bytes:
+            data, exact = plain, other
     if exact is not None:
-        sources = generate_tflm(model.graph, data, name=name, arena=exact)
+        sources = generate_tflm(model.graph, data, name=name, arena=exact, options=options)
     place = output or Path("build") / target.name / sources.info.name
     return build_firmware(sources, target, toolchain=toolchain, output=place, tflm=tree)
 
