@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from edgecompress.build import ZIG, build_firmware
 from edgecompress.build.cortex_m import Speed, compile_flags
 from edgecompress.build.glue import render_board
 from edgecompress.build.toolchain import locate
-from edgecompress.elf import read_elf
+from edgecompress.elf import Image, read_elf
 from edgecompress.errors import ToolError
 from edgecompress.resources import resource_dir
 from edgecompress.target import Target, load_target
@@ -36,9 +36,22 @@ def with_settings(name: str, changes: Mapping[str, int | str | None]) -> Target:
     return target.model_copy(update={"settings": settings})
 
 
-def boot(target: Target, tmp_path: Path) -> Run:
-    firmware = build_firmware(toy_model(name="kws01"), target, output=tmp_path / "out")
+def boot(target: Target, folder: Path) -> Run:
+    firmware = build_firmware(toy_model(name="kws01"), target, output=folder / "out")
     return Run(read_elf(firmware.elf), target, CHIPS[target.name])
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+    """Boots a shipped target; each is built only once."""
+    images: dict[str, Image] = {}
+
+    def boot_shipped(name: str) -> Run:
+        if name not in images:
+            images[name] = boot(load_target(name), tmp_path_factory.mktemp("pin")).image
+        return Run(images[name], load_target(name), CHIPS[name])
+
+    return boot_shipped
 
 
 def port_of(target: Target) -> int:
@@ -53,9 +66,9 @@ def moves(run: Run) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CHIPS)
-def test_the_timed_inferences_lie_between_two_pulses(name: str, tmp_path: Path) -> None:
+def test_the_timed_inferences_lie_between_two_pulses(name: str, shipped: Callable[[str], Run]) -> None:
     """Released from the start, low twice and for 0.1 ms each, around the inferences and not around the warm-ups; the laps are there too."""
-    run = boot(load_target(name), tmp_path)
+    run = shipped(name)
     assert run.say("").startswith("m-timestamp-mode-performance\r\nm-lap-us-")
     assert moves(run) == ["released"]
     before = run.cycles
@@ -67,9 +80,9 @@ def test_the_timed_inferences_lie_between_two_pulses(name: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["nucleo-f446re", "nucleo-l4r5zi"])
-def test_the_pin_is_pulled_low_or_released(name: str, tmp_path: Path) -> None:
+def test_the_pin_is_pulled_low_or_released(name: str, shipped: Callable[[str], Run]) -> None:
     """An open-drain output with a pull-up, on the pin that the target names, with its port's clock on."""
-    run = boot(load_target(name), tmp_path)
+    run = shipped(name)
     run.say("")
     base, pin = port_of(run.target), int(run.target.settings["energy_pin"])
     assert (run.value(base) >> 2 * pin & 3, run.value(base + 4) >> pin & 1, run.value(base + 0xC) >> 2 * pin & 3) == (1, 1, 1)
