@@ -2,7 +2,7 @@
 #
 #   make demo     make an environment, install the package, run the main job on real data
 #   make test     all tests and checks (format, lint, types, C warnings, tests)
-#   make fuzz     100,000 damaged model files through the reader
+#   make fuzz     100,000 damaged model files through the reader, then 2,000 random cases of each family of ops through the kernels
 #   make format   bring the sources into shape
 #   make schema   docs/profile.schema.json, after the profile document was changed
 #   make wheel    dist/*.whl
@@ -15,6 +15,7 @@ PYTHON ?= python3
 JOBS ?= 2
 FUZZ_RUNS ?= 100000
 FUZZ_SEED ?= 1
+FUZZ_SHAPES ?= 2000
 DEMO_DIR ?= edgecompress-demo
 export VENV PYTHON JOBS
 
@@ -35,6 +36,7 @@ test:
 fuzz:
 	@.ci/environment.sh dev
 	@"$$VENV/bin/python" tests/fuzz_reader.py --count "$(FUZZ_RUNS)" --seed "$(FUZZ_SEED)"
+	@"$$VENV/bin/python" -m tests.fuzz_kernels --count "$(FUZZ_SHAPES)" --seed "$(FUZZ_SEED)" --jobs "$$JOBS"
 
 format:
 	@.ci/environment.sh dev

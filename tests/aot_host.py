@@ -2,7 +2,7 @@
 
 The program is a separate process, so that a fault in generated code is a failed test and not the end of pytest. Each model has an arena
 of exactly the planned bytes, filled with a pattern before every inference: a step that reaches outside it, or reads what nobody wrote, is
-seen. All kernels are compiled once in a test session.
+seen; bytes of the arena that the plan gives to nobody are poisoned. All kernels are compiled once in a test session.
 """
 
 from __future__ import annotations
@@ -158,6 +158,7 @@ def _compile(arguments: Sequence[str]) -> None:
 def _main_source(models: Sequence[GeneratedModel]) -> str:
     includes = "\n".join(f'#include "{m.info.name}.h"' for m in models)
     rows = "\n".join(_table_row(m) for m in models)
+    holes = "\n".join(f"static const hole {m.info.name}_holes[] = {{ {_holes(m)} }};" for m in models)
     return f"""\
 // Reads a model's number (two bytes) and its inputs, writes its outputs, until the end of its input.
 #include <stdio.h>
@@ -165,9 +166,21 @@ def _main_source(models: Sequence[GeneratedModel]) -> str:
 #include <string.h>
 #include "ec_model.h"
 {includes}
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#endif
+
+typedef struct {{
+    size_t begin, end;
+}} hole;
+
+{holes}
 
 typedef struct {{
     size_t arena_bytes;
+    const hole *holes; /* the last one is empty */
     int steps, inputs, outputs;
     size_t input_bytes[256], output_bytes[256];
     int (*init)(void *, size_t);
@@ -197,6 +210,8 @@ static void infer(const model *m, int stepwise)
     for (int i = 0; i < m->inputs; i++)
         if (fread(m->input(arena, i), 1, m->input_bytes[i], stdin) != m->input_bytes[i])
             abort();
+    for (const hole *h = m->holes; h->end > 0; h++)
+        ASAN_POISON_MEMORY_REGION(arena + h->begin, h->end - h->begin);
     if (stepwise) {{
         for (int i = 0; i < m->steps; i++)
             if (m->step(arena, i) != EC_OK)
@@ -221,10 +236,22 @@ int main(void)
 """
 
 
+def _holes(m: GeneratedModel) -> str:
+    """Stretches of the arena that no buffer ever takes."""
+    found, end = [], 0
+    for buffer in sorted(m.info.plan, key=lambda b: b.offset):
+        if buffer.offset > end:
+            found.append(f"{{ {end}, {buffer.offset} }}, ")
+        end = max(end, buffer.offset + buffer.bytes)
+    if m.info.arena_bytes > end:
+        found.append(f"{{ {end}, {m.info.arena_bytes} }}, ")
+    return "".join(found) + "{ 0, 0 }"
+
+
 def _table_row(m: GeneratedModel) -> str:
     name, upper, info = m.info.name, m.info.name.upper(), m.info
     inputs = ", ".join(f"{upper}_INPUT_{n}_BYTES" for n in range(len(info.inputs))) or "0"
     outputs = ", ".join(f"{upper}_OUTPUT_{n}_BYTES" for n in range(len(info.outputs))) or "0"
     counts = f"{upper}_STEP_COUNT, {upper}_INPUT_COUNT, {upper}_OUTPUT_COUNT"
     functions = ", ".join(f"{name}_{f}" for f in ("init", "input", "output", "invoke", "step"))
-    return f"    {{ {upper}_ARENA_BYTES, {counts}, {{ {inputs} }}, {{ {outputs} }},\n      {functions} }},"
+    return f"    {{ {upper}_ARENA_BYTES, {name}_holes, {counts}, {{ {inputs} }}, {{ {outputs} }},\n      {functions} }},"
