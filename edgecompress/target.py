@@ -41,6 +41,7 @@ class Simd(Enum):
     """NONE, the DSP extension's 16-bit pairs, or Helium (MVE)."""
 
     NONE = "none"
+    THUMB2 = "thumb2"
     DSP = "dsp"
     MVE = "mve"
 
@@ -49,11 +50,12 @@ class KernelSet(Enum):
     """Which kernels a core runs: plain C11, or those for an instruction set. What a set lacks is taken from the next simpler one."""
 
     PORTABLE = "portable"
+    THUMB2 = "thumb2"
     DSP = "dsp"
     MVE = "mve"
 
 
-_KERNELS = {Simd.NONE: KernelSet.PORTABLE, Simd.DSP: KernelSet.DSP, Simd.MVE: KernelSet.MVE}
+_KERNELS = {Simd.NONE: KernelSet.THUMB2, Simd.DSP: KernelSet.DSP, Simd.MVE: KernelSet.MVE}
 
 # What each core can have, from the technical reference manual of each.
 _POSSIBLE: dict[Core, tuple[frozenset[Fpu], frozenset[Simd]]] = {
@@ -262,7 +264,8 @@ class Target(_Facts):
     @property
     def kernels(self) -> KernelSet:
         """The fastest kernels that the core runs."""
-        return _KERNELS[self.simd]
+        thumb1 = self.core in (Core.CORTEX_M0, Core.CORTEX_M0PLUS)
+        return KernelSet.PORTABLE if thumb1 else _KERNELS[self.simd]
 
     @property
     def flash_bytes(self) -> int:

@@ -17,9 +17,10 @@ Shape = tuple[int, ...]
 class _Chain:
     """A tensor that ops are put onto, and older ones that they may look back at."""
 
-    def __init__(self, cases: OpCases) -> None:
+    def __init__(self, cases: OpCases, width: int = 0) -> None:
         self.cases = cases
-        self.shape: Shape = (1, int(cases.rng.integers(2, 7)), int(cases.rng.integers(2, 7)), int(cases.rng.integers(1, 7)))
+        drawn = tuple(int(n) for n in cases.rng.integers((2, 2, 1), 7))
+        self.shape: Shape = (1, drawn[0], width or drawn[1], drawn[2])
         self.quantization = cases.quantization(0.01, 0.1)
         self.tensor = cases.input(self.shape, **self.quantization)
         self.older: list[tuple[int, Shape, dict[str, Any]]] = []
@@ -45,7 +46,7 @@ def chain(c: OpCases) -> None:
 
 def convolution_chain(c: OpCases) -> None:
     """Three to seven layers with weights, of the kinds and scales that trained models have, and sums with an earlier tensor."""
-    state = _Chain(c)
+    state = _Chain(c, width=int(c.pick(0, 0, 0, 1)))
     for _ in range(int(c.rng.integers(3, 8))):
         c.pick(_convolution, _convolution, _pointwise, _pointwise, _depthwise, _depthwise, _arithmetic, _dense)(c, state)
     c.outputs.append(state.tensor)
@@ -60,23 +61,24 @@ def _pointwise(c: OpCases, s: _Chain) -> None:
 
 
 def _depthwise(c: OpCases, s: _Chain) -> None:
-    _layer(c, s, "DEPTHWISE_CONV_2D", int(c.pick(3, 3, 3, 2, 5)), s.shape[3])
+    _layer(c, s, "DEPTHWISE_CONV_2D", int(c.pick(3, 3, 3, 2, 5)), s.shape[3] * (int(c.pick(1, 1, 4)) if s.shape[3] == 1 else 1))
 
 
 def _layer(c: OpCases, s: _Chain, kind: str, size: int, channels: int) -> None:
     """A convolution of 8-bit weights as converters write them: -127 to 127, a scale a channel, output scales that fit."""
     _, h, w, depth = s.shape
     stride = int(c.pick(1, 1, 1, 2))
-    padding = "SAME" if size > min(h, w) else c.pick("SAME", "SAME", "VALID")
+    kh, kw = size, 1 if w == 1 else size
+    padding = "SAME" if kh > h or kw > w else c.pick("SAME", "SAME", "VALID")
     depthwise = kind == "DEPTHWISE_CONV_2D"
-    shape = (1, size, size, depth) if depthwise else (channels, size, size, depth)
+    shape = (1, kh, kw, channels) if depthwise else (channels, kh, kw, depth)
     scales = np.exp(c.rng.uniform(np.log(0.002), np.log(0.02), channels)).astype(np.float32)
     weights = c.constant(np.maximum(c.data(shape), -127), "int8", scale=scales, axis=3 if depthwise else 0)
     bias = c.constant(c.rng.integers(-2000, 2000, channels), "int32", scale=float(s.quantization["scale"] * scales[0]))
-    fan_in = size * size * (1 if depthwise else depth)
+    fan_in = kh * kw * (1 if depthwise else depth)
     scale = float(np.float32(s.quantization["scale"] * scales.max() * 60 * fan_in**0.5))
-    options = {"depth_multiplier": 1} if depthwise else {}
-    out = (1, *(_windows(n, size, stride, padding) for n in (h, w)), channels)
+    options = {"depth_multiplier": channels // depth} if depthwise else {}
+    out = (1, _windows(h, kh, stride, padding), _windows(w, kw, stride, padding), channels)
     given = {"padding": padding, "stride_h": stride, "stride_w": stride, "activation": c.pick("NONE", "RELU", "RELU6"), **options}
     s.put(kind, out, {"scale": scale, "zero_point": c.zero_point()}, weights, bias, **given)
 

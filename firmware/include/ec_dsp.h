@@ -11,27 +11,13 @@
 #ifndef EC_DSP_H
 #define EC_DSP_H
 
+#include "ec_channels.h"
 #include "ec_conv.h"
 #include "ec_elementwise.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* Bias and scale of every output channel. Either an array of ec_channel, or a stream of bits (lowest first) with, for each channel,
- *   23 bits    the mantissa m of its weight scale, less the leading one
- *   shift_bits its shift above shift_base
- *   bias_bits  its bias above bias_min.
- * (2^23 + m) * (ratio_high + ratio_low / 2^16) has 55 or 56 bits: rounded to 31 it is the multiplier, and a 56th bit takes one from the shift.
- * The generator has checked that each is exact. */
-typedef struct {
-    const void *data;                 /* readable up to 4 bytes beyond the stream */
-    uint32_t ratio_high;
-    int32_t bias_min;
-    uint16_t ratio_low;
-    uint8_t bias_bits;                /* 0: data is ec_channel[] */
-    uint8_t shift_bits, shift_base;
-} ec_channel_data;
 
 /* CONV_2D, also grouped and dilated. Pixels go in pairs: both windows are expanded to int16 in scratch, then each four filters sum them from
  * registers. `out` may lie over `in` as far as the generator's lead allows. */

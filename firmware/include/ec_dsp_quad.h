@@ -5,6 +5,7 @@
 #ifndef EC_DSP_QUAD_H
 #define EC_DSP_QUAD_H
 
+#include "ec_channels.h"
 #include "ec_dsp.h"
 #include "ec_requantize.h"
 
@@ -15,16 +16,7 @@
 #define EC_DSP_ASSEMBLY 0
 #endif
 
-typedef struct {
-    uint32_t word;
-} __attribute__((packed, may_alias)) ec_unaligned_word;
-
 typedef int16_t __attribute__((may_alias)) ec_half;
-
-static inline uint32_t ec_load_word(const int8_t *at)
-{
-    return ((const ec_unaligned_word *)at)->word;
-}
 
 /* Two int16 in a word. */
 static inline uint32_t ec_pack16(int32_t low, int32_t high)
@@ -163,42 +155,6 @@ static inline void ec_expand_two(const ec_rows *rows, uint32_t *x)
 }
 #endif
 
-static inline uint32_t ec_field(const int8_t *data, int32_t bit, int32_t count)
-{
-    return ec_load_word(data + (bit >> 3)) >> (bit & 7) & ((1u << count) - 1);
-}
-
-/* The channel whose bits start at `bit`. */
-static inline ec_channel ec_unpack_channel(const ec_channel_data *d, int32_t bit)
-{
-    const int8_t *const data = (const int8_t *)d->data;
-    const uint32_t mantissa = ec_field(data, bit, 23) | 1u << 23;
-    const uint64_t product = (uint64_t)mantissa * d->ratio_high + ((uint64_t)mantissa * d->ratio_low >> 16);
-    const int32_t over = (int32_t)(product >> 55);
-    const uint32_t twice = (uint32_t)(over != 0 ? product >> 24 : product >> 23);
-    ec_channel channel;
-    channel.multiplier = (int32_t)((twice >> 1) + (twice & 1));
-    channel.shift_before_last = d->shift_base + (int32_t)ec_field(data, bit + 23, d->shift_bits) - over;
-    channel.twice_bias = 2 * (d->bias_min + (int32_t)ec_field(data, bit + 23 + d->shift_bits, d->bias_bits));
-    return channel;
-}
-
-/* Channels as kernels want them, each group padded to fours; returns their end. */
-static inline ec_channel *ec_fill_channels(ec_channel *channels, const ec_channel_data *d, int32_t groups, int32_t filters)
-{
-    const ec_channel *plain = (const ec_channel *)d->data;
-    int32_t bit = 0;
-    for (; groups != 0; groups--) {
-        EC_ROLLED
-        for (int32_t i = 0; i < filters; i++, bit += 23 + d->shift_bits + d->bias_bits)
-            *channels++ = d->bias_bits != 0 ? ec_unpack_channel(d, bit) : *plain++;
-        EC_ROLLED
-        for (int32_t i = filters; (i & 3) != 0; i++, channels++)
-            channels->twice_bias = channels->multiplier = channels->shift_before_last = 0;
-    }
-    return channels;
-}
-
 /* The arguments of ec_quad_sums, in the order in which its assembly finds them. */
 typedef struct {
     const uint32_t *x;                /* 0: two pixels' words in turns */
@@ -324,14 +280,6 @@ static inline uint32_t ec_dot16(uint32_t a, uint32_t b, uint32_t acc)
     return acc + (uint32_t)low + (uint32_t)high;
 }
 
-/* A doubled sum to an output. */
-static inline int8_t ec_quad_output(const ec_channel *channel, int32_t twice_sum, int32_t twice_zero_point)
-{
-    int32_t high = (int32_t)(((int64_t)(twice_sum + channel->twice_bias) * channel->multiplier + 0x80000000LL) >> 32);
-    high += high >> 31;
-    return (int8_t)ec_clamp(((high >> channel->shift_before_last) + twice_zero_point) >> 1, -128, 127);
-}
-
 static inline int8_t ec_quad_filter(ec_quad *quad, int32_t filter, int32_t pixel, int32_t steps)
 {
     uint32_t raw = 0, first = 0;
@@ -341,7 +289,7 @@ static inline int8_t ec_quad_filter(ec_quad *quad, int32_t filter, int32_t pixel
         first = ec_dot16(quad->x[2 * step + pixel], ec_even_bytes(word), first);
     }
     const int32_t sum = (filter & 1) ? (int32_t)(raw - first) >> 8 : (int32_t)first;
-    return ec_quad_output(quad->channels + filter, 2 * sum, quad->twice_zero_point);
+    return ec_channel_output(quad->channels + filter, 2 * sum, quad->twice_zero_point);
 }
 
 static inline void ec_quad_sums(ec_quad *quad)

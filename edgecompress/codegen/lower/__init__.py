@@ -7,8 +7,9 @@ Each module has its own literal table `LOWER`; `LOWERINGS` is all of them.
 
 from __future__ import annotations
 
-from edgecompress.codegen.lower import activation, conv, dsp, elementwise, fully_connected, mve, pool, resize, shape, transpose_conv
+from edgecompress.codegen.lower import activation, conv, dsp, elementwise, fully_connected, mve, pool, resize, shape, thumb2, transpose_conv
 from edgecompress.codegen.lower.rules import TFLM_HINT, FastLowering, Lowering, unsupported
+from edgecompress.codegen.lower.views import better_view
 from edgecompress.codegen.program import Alias, Names, Step
 from edgecompress.errors import ModelError, UnsupportedOpError
 from edgecompress.graph import Graph, Op
@@ -28,6 +29,7 @@ LOWERINGS: dict[str, Lowering] = {
 
 FASTER: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {
     KernelSet.PORTABLE: (),
+    KernelSet.THUMB2: (thumb2.LOWER,),
     KernelSet.DSP: (dsp.LOWER,),
     KernelSet.MVE: (mve.LOWER, dsp.LOWER),
 }
@@ -50,11 +52,14 @@ def lower(graph: Graph, model: str | None = None, kernels: KernelSet = KernelSet
 
 
 def _faster(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step | Alias) -> Step | Alias:
-    if isinstance(portable, Alias):
+    if isinstance(portable, Alias) or not FASTER[kernels]:
         return portable
+    view, viewed = better_view(graph, op)
+    start = portable if viewed is op else lower_op(view, viewed, model)
+    assert isinstance(start, Step)
     for table in FASTER[kernels]:
-        lowering = table.get(op.kind)
-        step = None if lowering is None else lowering(graph, op, Names(model, op.index), portable)
+        lowering = table.get(viewed.kind)
+        step = None if lowering is None else lowering(view, viewed, Names(model, op.index), start)
         if step is not None:
             return step
     return portable

@@ -13,8 +13,13 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecompress.codegen.lower.packing import FoldedBias
 from edgecompress.codegen.program import Constant, Field, Names, ParamsArg
+from edgecompress.graph import Tensor
 from edgecompress.numerics.fixedpoint import FixedScale
+
+CHANNEL_BYTES = 12
+"""sizeof(ec_channel)."""
 
 _MANTISSA_BITS = 23
 _RATIO_BITS = 48
@@ -43,6 +48,15 @@ def channel_argument(
     """
     spread = weight_scales if len(weight_scales) == len(bias) else weight_scales * len(bias)
     return _packed(names, bias, scales, spread, ratio) or _plain(names, bias, scales)
+
+
+def folded_channels(
+    names: Names, folded: FoldedBias, scales: tuple[FixedScale, ...], source: Tensor, weights: Tensor, output: Tensor
+) -> ParamsArg:
+    """`channel_argument` of a layer."""
+    ratio = Fraction(source.scale) / Fraction(output.scale)
+    weight_scales = weights.quantization.scales if weights.quantization is not None else ()
+    return channel_argument(names, folded.values, scales, weight_scales, ratio)
 
 
 def right_shifts(scales: tuple[FixedScale, ...]) -> NDArray[np.int64]:

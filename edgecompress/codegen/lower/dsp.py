@@ -7,30 +7,22 @@ kernel's bounds do not hold (docs/kernels.md lists them).
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.codegen.lower.channels import channel_argument
+from edgecompress.codegen.lower.channels import CHANNEL_BYTES, folded_channels
 from edgecompress.codegen.lower.leads import pairs_lead, rows_lead
-from edgecompress.codegen.lower.packing import FILTERS, FoldedBias, element_pairs, fold_bias, pack_two_filters, shifts_right, whole_pairs
-from edgecompress.codegen.lower.rules import FastLowering, input_tensor, optional_input, output_tensor
+from edgecompress.codegen.lower.packing import FILTERS, element_pairs, fold_bias, pack_two_filters, shifts_right, whole_pairs, worth_padding
+from edgecompress.codegen.lower.rules import FastLowering, input_tensor, output_tensor
+from edgecompress.codegen.lower.weighted import bias_values
 from edgecompress.codegen.program import Constant, ConstantArg, Field, Names, Overlap, ParamsArg, ScratchArg, Step, TensorArg
-from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, Tensor
-from edgecompress.numerics.fixedpoint import FixedScale
+from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
 from edgecompress.numerics.scales import convolution_scales, dense_scales
 from edgecompress.numerics.window import span
 
 _SCALE_BYTES = 8
 """sizeof(ec_scale)."""
-
-_CHANNEL_BYTES = 12
-"""sizeof(ec_channel)."""
-
-# Zeros that complete a four of filters or a word of elements, as a share of the weights; few bytes may be many of them.
-_PADDING_SHARE = 1 / 16
-_PADDING_BYTES = 512
 
 
 def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
@@ -45,9 +37,9 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
     pairs = element_pairs(kh, kw * filter_c) if whole else element_pairs(kh * kw, filter_c)
     scales = convolution_scales(source, weights, output, filters)
     matrix = weights.data.reshape(filters, -1).astype(np.int8)
-    folded = fold_bias(matrix, _bias(graph, op), source.zero_point)
+    folded = fold_bias(matrix, bias_values(graph, op), source.zero_point)
     packed = _pack_groups(matrix, groups, pairs)
-    if packed is None or not folded.fits or not shifts_right(scales) or not _worth_padding(matrix.size, packed.size):
+    if packed is None or not folded.fits or not shifts_right(scales) or not worth_padding(matrix.size, packed.size):
         return None
     quads = groups * -(-filters // groups // FILTERS)
     comment = f"weights [{filters}][{kh}][{kw}][{filter_c}] (o, kh, kw, c), [{quads}][{len(pairs)}] words of two elements and two filters"
@@ -55,7 +47,7 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
         portable.arguments[0],
         TensorArg(source.index),
         ConstantArg(Constant(names.constant("weights"), "int8_t", packed, comment)),
-        _channels(names, folded, scales, source, weights, output),
+        folded_channels(names, folded, scales, source, weights, output),
         ScratchArg(),
         TensorArg(output.index),
     )
@@ -64,7 +56,7 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
         function="ec_conv2d_dsp_s8",
         kernel="kernels/dsp/ec_conv2d_dsp_s8.c",
         arguments=arguments,
-        scratch_bytes=quads * FILTERS * _CHANNEL_BYTES + 8 * len(pairs),
+        scratch_bytes=quads * FILTERS * CHANNEL_BYTES + 8 * len(pairs),
         overlaps=(Overlap(source.index, output.index, pairs_lead(options, source, weights, output, groups)),),
     )
 
@@ -80,17 +72,17 @@ def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step |
     _, kh, kw, channels = weights.shape
     scales = convolution_scales(source, weights, output, channels)
     matrix = weights.data.reshape(-1, channels).astype(np.int8).T
-    folded = fold_bias(matrix, _bias(graph, op), source.zero_point)
+    folded = fold_bias(matrix, bias_values(graph, op), source.zero_point)
     if not folded.fits or not shifts_right(scales):
         return None
     quads = -(-channels // FILTERS)
     row_bytes = 8 * ((2 * -(-output.shape[2] // 2) - 1) * options.stride_w + kw)
-    scratch = quads * (FILTERS * _CHANNEL_BYTES + kh * (4 + 8 * kw) + row_bytes * span(kh, options.dilation_h)) + row_bytes
+    scratch = quads * (FILTERS * CHANNEL_BYTES + kh * (4 + 8 * kw) + row_bytes * span(kh, options.dilation_h)) + row_bytes
     arguments = (
         portable.arguments[0],
         TensorArg(source.index),
         portable.arguments[2],
-        _channels(names, folded, scales, source, weights, output),
+        folded_channels(names, folded, scales, source, weights, output),
         ScratchArg(),
         TensorArg(output.index),
     )
@@ -113,9 +105,9 @@ def fast_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> 
     out_len, in_len = weights.shape
     scales = dense_scales(source, weights, output, out_len)
     matrix = weights.data.astype(np.int8)
-    folded = fold_bias(matrix, _bias(graph, op), source.zero_point)
+    folded = fold_bias(matrix, bias_values(graph, op), source.zero_point)
     packed = pack_two_filters(matrix, whole_pairs(in_len))
-    if packed is None or not folded.fits or not shifts_right(scales) or not _worth_padding(matrix.size, packed.size):
+    if packed is None or not folded.fits or not shifts_right(scales) or not worth_padding(matrix.size, packed.size):
         return None
     if not isinstance(params, ParamsArg):
         return None
@@ -155,27 +147,10 @@ def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     return replace(portable, function="ec_add_dsp_s8", kernel="kernels/dsp/ec_add_dsp_s8.c")
 
 
-def _channels(
-    names: Names, folded: FoldedBias, scales: tuple[FixedScale, ...], source: Tensor, weights: Tensor, output: Tensor
-) -> ParamsArg:
-    ratio = Fraction(source.scale) / Fraction(output.scale)
-    weight_scales = weights.quantization.scales if weights.quantization is not None else ()
-    return channel_argument(names, folded.values, scales, weight_scales, ratio)
-
-
-def _bias(graph: Graph, op: Op) -> NDArray[np.int32] | None:
-    bias = optional_input(graph, op, 2)
-    return None if bias is None or bias.data is None else bias.data.reshape(-1).astype(np.int32)
-
-
 def _pack_groups(matrix: NDArray[np.int8], groups: int, pairs: list[tuple[int, int]]) -> NDArray[np.int8] | None:
     packed = [pack_two_filters(part, pairs) for part in np.split(matrix, groups)]
     whole = [p for p in packed if p is not None]
     return np.concatenate(whole) if len(whole) == groups else None
-
-
-def _worth_padding(dense: int, packed: int) -> bool:
-    return packed - dense <= max(_PADDING_BYTES, dense * _PADDING_SHARE)
 
 
 LOWER: dict[str, FastLowering] = {

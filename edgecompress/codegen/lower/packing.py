@@ -16,6 +16,10 @@ from edgecompress.numerics.fixedpoint import FixedScale
 FILTERS = 4
 """Filters that a kernel sums at once."""
 
+# Zeros that complete a four of filters or a word of elements, as a share of the weights; few bytes may be many of them.
+_PADDING_SHARE = 1 / 16
+_PADDING_BYTES = 512
+
 _SUM_BOUND = 1 << 30
 _PACKED_SUM_BOUND = 1 << 23
 _LARGEST_INPUT = -INT8_MIN
@@ -55,6 +59,19 @@ def fold_bias(weights: NDArray[np.int8], bias: NDArray[np.int32] | None, zero_po
 def shifts_right(scales: tuple[FixedScale, ...]) -> bool:
     """Whether every scale ends in a shift to the right by at least one."""
     return all(s.shift <= -1 for s in scales)
+
+
+def worth_padding(dense: int, packed: int) -> bool:
+    """Whether weights of `dense` bytes may grow to `packed` bytes."""
+    return packed - dense <= max(_PADDING_BYTES, dense * _PADDING_SHARE)
+
+
+def pack_single_filters(weights: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Weights of fours of filters, element by element: [fours][n][4]; filters ([filters, n]) are padded with zeros to fours."""
+    filters, n = weights.shape
+    padded = np.zeros((-(-filters // FILTERS) * FILTERS, n), np.int8)
+    padded[:filters] = weights
+    return np.ascontiguousarray(padded.reshape(-1, FILTERS, n).transpose(0, 2, 1)).reshape(-1)
 
 
 def run_pairs(run_len: int) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgecompress.codegen.lower.rules import INT8_HINT, optional_input, unsupported
 from edgecompress.codegen.program import Constant, ConstantArg, Names, TensorArg
@@ -54,6 +55,12 @@ def bias_argument(graph: Graph, op: Op, names: Names, position: int, channels: i
             graph, op, f"expected {channels} int32 biases in {bias.name}, came {bias.elements} of {bias.dtype.value}", INT8_HINT
         )
     return ConstantArg(Constant(names.constant("bias"), "int32_t", bias.data.astype(np.int32), f"bias [{channels}]"))
+
+
+def bias_values(graph: Graph, op: Op) -> NDArray[np.int32] | None:
+    """The constant bias of a layer that `bias_argument` took, or None when it is left out."""
+    bias = optional_input(graph, op, 2)
+    return None if bias is None or bias.data is None else bias.data.reshape(-1).astype(np.int32)
 
 
 def scale_argument(names: Names, scales: Sequence[FixedScale]) -> Constant:

@@ -5,16 +5,13 @@
  * inputs and two of weights: 12 instructions for 16 products. */
 #include "ec_dsp.h"
 #include "ec_dsp_quad.h"
+#include "ec_windows.h"
 
-/* The loop bounds of a layer. A run is a stretch of contiguous input bytes: a row of taps, or a single tap of a grouped or dilated filter. */
+/* The loop bounds of a layer. */
 typedef struct {
     const ec_conv_params *p;
-    int32_t runs;                     /* in a row of taps */
-    int32_t run_len;
-    int32_t run_stride, row_stride;   /* bytes of the input, between runs and rows of taps */
-    int32_t pixel_stride, row_bytes;  /* between windows, and of a row of the input */
+    ec_runs runs;
     int32_t steps, row_steps;         /* words a pixel and filter; of one row of taps */
-    int32_t last_y, last_x;           /* windows that start beyond are cut off below or to the right */
     uint32_t padding;                 /* in_zero_point in both halves */
     const int8_t *in_end;             /* of all images */
     ec_rows rows;                     /* how to expand the rows of two windows, but for where they are and how many */
@@ -22,73 +19,18 @@ typedef struct {
 
 static layer describe(const ec_conv_params *p, const int8_t *in)
 {
-    const bool whole = p->filter_c == p->in.c && p->dilation_w == 1;
     layer l;
     l.p = p;
-    l.runs = whole ? 1 : p->filter_w;
-    l.run_len = whole ? p->filter_w * p->filter_c : p->filter_c;
-    l.run_stride = p->dilation_w * p->in.c;
-    l.row_bytes = p->in.w * p->in.c;
-    l.row_stride = p->dilation_h * l.row_bytes;
-    l.pixel_stride = p->stride_w * p->in.c;
-    l.row_steps = l.runs * ec_run_steps(l.run_len);
+    l.runs = ec_runs_of(p);
+    l.row_steps = l.runs.count * ec_run_steps(l.runs.len);
     l.steps = p->filter_h * l.row_steps;
-    l.last_y = p->in.h - 1 - (p->filter_h - 1) * p->dilation_h;
-    l.last_x = p->in.w - 1 - (p->filter_w - 1) * p->dilation_w;
     l.padding = ec_twice16(p->in_zero_point);
-    l.in_end = in + p->batches * p->in.h * l.row_bytes;
+    l.in_end = in + p->batches * p->in.h * p->in.w * p->in.c;
     /* A rest of three is a four. */
-    l.rows.fours = (l.run_len + 1) >> 2;
-    l.rows.rest = (l.run_len & 3) == 3 ? 0 : l.run_len & 3;
-    l.rows.skip = l.row_stride - 4 * l.rows.fours;
+    l.rows.fours = (l.runs.len + 1) >> 2;
+    l.rows.rest = (l.runs.len & 3) == 3 ? 0 : l.runs.len & 3;
+    l.rows.skip = l.runs.row_stride - 4 * l.rows.fours;
     return l;
-}
-
-/* An output pixel's window, and what leads to the next one. */
-typedef struct {
-    const int8_t *at;                 /* its first tap; outside the image where it is padded */
-    int32_t y, x;                     /* of its first tap */
-    bool rows_inside, sides_inside;   /* nothing is padded above and below; left and right */
-} window;
-
-typedef struct {
-    window next;
-    int32_t columns;                  /* left in this row of outputs, the next window included */
-    int32_t rows;                     /* left in this image */
-    const int8_t *image;
-} cursor;
-
-static void start_row(const layer *l, cursor *c)
-{
-    c->columns = l->p->out.w;
-    c->next.x = -l->p->pad_left;
-    c->next.at = c->image + (c->next.y * l->p->in.w - l->p->pad_left) * l->p->in.c;
-    c->next.rows_inside = c->next.y >= 0 && c->next.y <= l->last_y;
-}
-
-static void start_image(const layer *l, cursor *c)
-{
-    c->rows = l->p->out.h;
-    c->next.y = -l->p->pad_top;
-    start_row(l, c);
-}
-
-/* The next window, and the cursor moves on. */
-static void take(const layer *l, cursor *c, window *w)
-{
-    *w = c->next;
-    w->sides_inside = w->x >= 0 && w->x <= l->last_x;
-    c->next.x += l->p->stride_w;
-    c->next.at += l->pixel_stride;
-    if (--c->columns != 0)
-        return;
-    if (--c->rows != 0) {
-        c->next.y += l->p->stride_h;
-        start_row(l, c);
-    } else {
-        c->image += l->p->in.h * l->row_bytes;
-        start_image(l, c);
-    }
 }
 
 static int32_t smaller(int32_t a, int32_t b)
@@ -107,31 +49,31 @@ static void fill(uint32_t *x, int32_t count, int32_t step, uint32_t padding)
 /* Rows of two windows that need no padding in these, in turns: words of x belong to the first and the second pixel alternately. */
 static __attribute__((noinline)) void expand_two(const layer *l, const int8_t *a, const int8_t *b, int32_t rows, uint32_t *x)
 {
-    const int32_t row_step = l->row_stride;
+    const int32_t row_step = l->runs.row_stride;
     const int32_t beyond = 4 * l->rows.fours + (l->rows.rest != 0 ? 4 : 0);
     ec_rows part = l->rows;
     part.a = a;
     part.b = b;
     part.rows = rows;
-    if (l->runs == 1 && l->in_end - b >= (rows - 1) * row_step + beyond) {
+    if (l->runs.count == 1 && l->in_end - b >= (rows - 1) * row_step + beyond) {
         ec_expand_two(&part, x);
         return;
     }
     /* One run after the other, and none of them reads beyond its end. */
-    const int32_t rest = l->run_len & 3;
-    part.fours = l->run_len >> 2;
+    const int32_t rest = l->runs.len & 3;
+    part.fours = l->runs.len >> 2;
     part.rest = 0;
     part.rows = 1;
     for (; rows != 0; rows--, a += row_step, b += row_step) {
         part.a = a;
         part.b = b;
-        for (int32_t n = l->runs; n != 0; n--, part.a += l->run_stride, part.b += l->run_stride) {
+        for (int32_t n = l->runs.count; n != 0; n--, part.a += l->runs.stride, part.b += l->runs.stride) {
             ec_expand_two(&part, x);
             x += 4 * part.fours;
             if (rest == 0)
                 continue;
-            ec_expand_rest(part.a + l->run_len - rest, rest, x);
-            ec_expand_rest(part.b + l->run_len - rest, rest, x + 1);
+            ec_expand_rest(part.a + l->runs.len - rest, rest, x);
+            ec_expand_rest(part.b + l->runs.len - rest, rest, x + 1);
             x += rest == 3 ? 4 : 2;
         }
     }
@@ -146,8 +88,8 @@ static inline int32_t place(int32_t k, int32_t pairs_from)
 /* Elements of a run from `first` to `last` into the words of one pixel; where they are not whole fours, x holds padding before. */
 static void expand_part(const layer *l, const int8_t *run, int32_t first, int32_t last, uint32_t *x)
 {
-    const int32_t rest = l->run_len & 3;
-    const int32_t pairs_from = rest == 0 || rest == 3 ? l->run_len : l->run_len - rest;
+    const int32_t rest = l->runs.len & 3;
+    const int32_t pairs_from = rest == 0 || rest == 3 ? l->runs.len : l->runs.len - rest;
     ec_half *const half = (ec_half *)(void *)x;
     int32_t k = first;
     for (; k < last && (k & 3) != 0; k++)
@@ -166,49 +108,28 @@ static void expand_part(const layer *l, const int8_t *run, int32_t first, int32_
 /* Rows of a window that may leave the image at its sides, into the words of one pixel; `row` may point beside the image. */
 static __attribute__((noinline)) void expand_one(const layer *l, const int8_t *row, int32_t column, int32_t rows, uint32_t *x)
 {
-    const ec_conv_params *p = l->p;
-    const int32_t words = ec_run_steps(l->run_len);
-    const int32_t taps = l->runs == 1 ? p->filter_w : 1;
-    for (int32_t run = 0; run < l->runs; run++, column += p->dilation_w, row += l->run_stride, x += 2 * words) {
-        const int32_t first = column < 0 ? -column * p->filter_c : 0;
-        const int32_t inside_taps = p->in.w - column;
-        const int32_t last = inside_taps >= taps ? l->run_len : inside_taps > 0 ? inside_taps * p->filter_c : 0;
-        const int32_t before = first > 0 ? smaller((first + 3) >> 2 << 1, words) : 0;
-        const int32_t after = last < l->run_len ? words - (last >> 2 << 1) : 0;
+    const int32_t words = ec_run_steps(l->runs.len);
+    for (int32_t run = 0; run < l->runs.count; run++, column += l->p->dilation_w, row += l->runs.stride, x += 2 * words) {
+        const ec_taps_range part = ec_part_inside(l->p, &l->runs, column);
+        const int32_t before = part.first > 0 ? smaller((part.first + 3) >> 2 << 1, words) : 0;
+        const int32_t after = part.last < l->runs.len ? words - (part.last >> 2 << 1) : 0;
         const int8_t *from = row;
         uint32_t *to = x;
-        for (int32_t n = rows; n != 0; n--, from += l->row_stride, to += 2 * l->row_steps) {
+        for (int32_t n = rows; n != 0; n--, from += l->runs.row_stride, to += 2 * l->row_steps) {
             fill(to, before, 2, l->padding);
-            fill(to + (last & ~3), after, 2, l->padding);
-            expand_part(l, from, first, last, to);
+            fill(to + (part.last & ~3), after, 2, l->padding);
+            expand_part(l, from, part.first, part.last, to);
         }
     }
 }
 
-/* Taps [first, last) of a window's rows lie inside the image. */
-typedef struct {
-    int32_t first, last;
-} inside_rows;
-
-static inside_rows rows_inside(const layer *l, const window *w)
-{
-    inside_rows rows = { 0, l->p->filter_h };
-    if (w->rows_inside)
-        return rows;
-    while (rows.first < rows.last && w->y + rows.first * l->p->dilation_h < 0)
-        rows.first++;
-    while (rows.first < rows.last && w->y + (rows.last - 1) * l->p->dilation_h >= l->p->in.h)
-        rows.last--;
-    return rows;
-}
-
 /* Both windows into x: what lies outside the image is padding. Two of one row of outputs that stay within the sides go together. */
-static void expand(const layer *l, const window *w, int32_t channel, uint32_t *x)
+static void expand(const layer *l, const ec_place *w, int32_t channel, uint32_t *x)
 {
     const int32_t row_words = 2 * l->row_steps;
     if (w[0].y == w[1].y && w[0].sides_inside && w[1].sides_inside) {
-        const inside_rows rows = rows_inside(l, w);
-        const int32_t above = rows.first * l->row_stride + channel;
+        const ec_taps_range rows = ec_rows_inside(l->p, w);
+        const int32_t above = rows.first * l->runs.row_stride + channel;
         fill(x, rows.first * row_words, 1, l->padding);
         if (rows.first < rows.last)
             expand_two(l, w[0].at + above, w[1].at + above, rows.last - rows.first, x + rows.first * row_words);
@@ -216,9 +137,9 @@ static void expand(const layer *l, const window *w, int32_t channel, uint32_t *x
         return;
     }
     for (int32_t pixel = 0; pixel < 2; pixel++, x++, w++) {
-        const inside_rows rows = rows_inside(l, w);
+        const ec_taps_range rows = ec_rows_inside(l->p, w);
         fill(x, rows.first * l->row_steps, 2, l->padding);
-        expand_one(l, w->at + rows.first * l->row_stride + channel, w->x, rows.last - rows.first, x + rows.first * row_words);
+        expand_one(l, w->at + rows.first * l->runs.row_stride + channel, w->x, rows.last - rows.first, x + rows.first * row_words);
         fill(x + rows.last * row_words, (l->p->filter_h - rows.last) * l->row_steps, 2, l->padding);
     }
 }
@@ -278,14 +199,13 @@ static void convolve_pixels(const layer *l, job *j, const int8_t *in, int32_t pi
 static void convolve_windows(const layer *l, job *j, const int8_t *in, int32_t pixels, int8_t *out)
 {
     const ec_conv_params *p = l->p;
-    cursor c = { .image = in };
-    start_image(l, &c);
+    ec_places places = ec_first_place(p, in);
     for (; pixels > 0; pixels -= 2, out += 2 * p->out.c) {
         const bool two = pixels > 1;
-        window w[2];
-        take(l, &c, &w[0]);
+        ec_place w[2];
+        w[0] = ec_next_place(&places);
         if (two)
-            take(l, &c, &w[1]);
+            w[1] = ec_next_place(&places);
         else
             w[1] = w[0];
         start_pair(j, out, out + (two ? p->out.c : 0));

@@ -140,8 +140,8 @@ static void sum_pairs(const pairs_job *job)
     for (const int8_t *ring = job->ring; ring != job->ring_end; ring += job->ring_step) {
         for (int32_t channel = 0; channel < 4; channel++) {
             const ec_channel *c = job->channels + channel;
-            *out0++ = ec_quad_output(c, 2 * sum_taps(job, ring, channel), job->twice_zero_point);
-            *out1++ = ec_quad_output(c, 2 * sum_taps(job, ring + job->ring_step / 2, channel), job->twice_zero_point);
+            *out0++ = ec_channel_output(c, 2 * sum_taps(job, ring, channel), job->twice_zero_point);
+            *out1++ = ec_channel_output(c, 2 * sum_taps(job, ring + job->ring_step / 2, channel), job->twice_zero_point);
         }
         out0 += job->out_step;
         out1 += job->out_step;

@@ -139,7 +139,7 @@ static void dense_quads(const dense_job *job)
                 sum += word_dot(i < job->whole ? ec_load_word(job->in + 4 * i) : job->rest, weights + 16 * i, filter);
             const ec_scale *s = (const ec_scale *)(const void *)scale;
             const ec_channel channel = { *twice_bias++, s->multiplier, s->shift };
-            *out++ = ec_quad_output(&channel, 2 * sum, job->twice_zero_point);
+            *out++ = ec_channel_output(&channel, 2 * sum, job->twice_zero_point);
         }
     }
 }

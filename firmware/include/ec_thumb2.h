@@ -1,0 +1,28 @@
+/* Kernels for Thumb-2 cores without the DSP extension (Cortex-M3): multiply-accumulate of single elements, with two pixels and four filters
+ * in registers. No 64-bit multiply-accumulate in inner loops: SMLAL takes 4 to 7 cycles on a Cortex-M3, MLA takes 2 (Cortex-M3 Technical
+ * Reference Manual, table 3-1). Weights are repacked by the generator, see docs/kernels.md; without Thumb-2 (hosts) the loops are plain C.
+ *
+ * The generator takes these kernels where |bias + sum| < 2^30 whatever the inputs, and scales have shift <= -1. */
+#ifndef EC_THUMB2_H
+#define EC_THUMB2_H
+
+#include "ec_channels.h"
+#include "ec_conv.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* CONV_2D, also grouped and dilated. `out` may lie over `in` as far as the generator's lead allows. */
+void ec_conv2d_thumb2_s8(
+        const ec_conv_params *p,
+        const int8_t *in,             // [batches][in.h][in.w][in.c]
+        const int8_t *weights,        // [groups][fours of filters][filter_h][filter_w][filter_c][4]
+        const ec_channel_data *data,  // of out.c channels
+        int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (groups padded to fours), 8 bytes an element of a window
+        int8_t *out);                 // [batches][out.h][out.w][out.c]
+
+#ifdef __cplusplus
+}
+#endif
+#endif
