@@ -35,6 +35,7 @@ from edgecompress.build.thumb import (
 _MOST_DEPTHS = 4
 _MOST_VISITS = 400_000
 _NOPS = (0xBF00, 0x46C0, 0x0000)
+_UNKNOWN_JUMP = "jumps through a pointer that is known only when it runs"
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,20 @@ class _Walk:
         self._states: dict[int, dict[int, State]] = {}
         self._waiting: list[_Way] = []
         self._computed: list[_Way] = []
+        # A jump whose target nothing is known of: it stays in the function only where something is left there to reach.
+        self._pointer_jump: int | None = None
         self._block_ends: dict[int, int] = {}
 
     def run(self) -> Frame:
         self._arrive(self._start, State.at_entry())
         self._drain()
+        found = False
         while self._computed and (address := self._unreached()) is not None:
+            found = True
             self._arrive(address, self._after_computed_jumps())
             self._drain()
+        if self._pointer_jump is not None and not found:
+            raise StackBoundError(f"{self._code.name(self._pointer_jump)}: {_UNKNOWN_JUMP}")
         return self._frame
 
     def _drain(self) -> None:
@@ -164,7 +171,7 @@ class _Walk:
                 yield from self._table_jump(address, base, entry_bytes, state)
             case Trap():
                 return
-            case Unknown():
+            case Unknown() | IfThen():  # an IT block in another one is none
                 raise StackBoundError("is an instruction that is not known here")
             case action:
                 apply(action, state, self._code)
@@ -204,8 +211,9 @@ class _Walk:
             for target in targets:
                 yield from self._jump(address, target, state.copy())
         elif value is None and isinstance(state.registers[LR], ReturnAddress) and state.depth == 0:
-            raise StackBoundError("jumps through a pointer that is known only when it runs")
+            raise StackBoundError(_UNKNOWN_JUMP)
         else:
+            self._pointer_jump = address if value is None else self._pointer_jump
             self._computed.append((address, state))
 
     def _targets(self, value: Value | None) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import random
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -107,3 +109,21 @@ def test_an_unknown_entry_is_a_model_error(linked):
     """A misspelt entry is no bound of 0."""
     with pytest.raises(ModelError, match="no symbol lop"):
         stack_bound(linked("armv6m"), "lop")
+
+
+def test_damaged_code_is_a_sentence(linked):
+    """Code with a few spoiled bytes has a bound or is refused; nothing else comes out."""
+    image = linked("armv7em")
+    names = [symbol.name for symbol in image.symbols if symbol.function]
+    refused = 0
+    for seed in range(200):
+        dice = random.Random(seed)
+        code = bytearray(image.segments[0].data)
+        for _ in range(12):
+            code[dice.randrange(len(code))] = dice.randrange(256)
+        spoiled = dataclasses.replace(image, segments=(dataclasses.replace(image.segments[0], data=bytes(code)),))
+        try:
+            assert stack_bound(spoiled, dice.choice(names)).bytes >= 0
+        except StackBoundError:
+            refused += 1
+    assert 20 < refused < 180

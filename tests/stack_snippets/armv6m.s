@@ -332,3 +332,13 @@
 1:  add pc, r0
     nop
     bx lr
+
+== jumps_from_its_frame: jumps through a pointer
+    push {r4, lr}
+    bx r0
+
+== calls_what_lies_on_the_stack: calls through a pointer
+    push {r4, lr}
+    ldr r1, [sp, #8]
+    blx r1
+    pop {r4, pc}
