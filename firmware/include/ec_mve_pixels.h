@@ -55,7 +55,7 @@ static inline void ec_mve_sum_rest(const ec_mve_filters *f, const int8_t *x, int
 }
 
 /* Pairs of pixels. A single pixel is a pair whose second pixel is the first one again (ahead and out_ahead are 0). */
-static inline void ec_mve_sum_pairs(
+EC_OUT_OF_LINE void ec_mve_sum_pairs(
         const ec_mve_filters *f, const int8_t *x, int32_t ahead, int32_t pairs, int8_t *out, int32_t out_ahead)
 {
     if (f->filters >= 4) {
@@ -77,14 +77,32 @@ static inline void ec_mve_sum_pairs(
             ec_mve_sum_rest(f, x, ahead, out, out_ahead);
 }
 
-/* All filters of `pixels` pixels in a row. */
-EC_OUT_OF_LINE void ec_mve_sum_pixels(const ec_mve_filters *f, const int8_t *x, int32_t pixels, int8_t *out)
+/* Pixels come in runs, and the outputs of each run follow those of the one before: the last pixel of an odd run waits for the next run. */
+typedef struct {
+    const int8_t *x;                  /* NULL: none waits */
+    int8_t *out;
+} ec_mve_waiting;
+
+/* All filters of the pixel that waits and of `pixels` more; perhaps the last one waits then. */
+EC_OUT_OF_LINE void ec_mve_sum_run(const ec_mve_filters *f, ec_mve_waiting *waiting, const int8_t *x, int32_t pixels, int8_t *out)
 {
+    if (waiting->x != NULL) {
+        ec_mve_sum_pairs(f, waiting->x, (int32_t)(x - waiting->x), 1, waiting->out, f->out_bytes);
+        x += f->pixel_bytes;
+        out += f->out_bytes;
+        pixels--;
+    }
     const int32_t even = pixels & ~1;
     if (even != 0)
         ec_mve_sum_pairs(f, x, f->pixel_bytes, even >> 1, out, f->out_bytes);
-    if (pixels != even)
-        ec_mve_sum_pairs(f, x + even * f->pixel_bytes, 0, 1, out + even * f->out_bytes, 0);
+    waiting->x = pixels == even ? NULL : x + even * f->pixel_bytes;
+    waiting->out = out + even * f->out_bytes;
+}
+
+static inline void ec_mve_sum_waiting(const ec_mve_filters *f, const ec_mve_waiting *waiting)
+{
+    if (waiting->x != NULL)
+        ec_mve_sum_pairs(f, waiting->x, 0, 1, waiting->out, 0);
 }
 
 #endif

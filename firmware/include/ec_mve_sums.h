@@ -21,12 +21,26 @@ typedef struct {
     int32_t shift[4];                 /* in [-31, -1] */
 } ec_mve_four;
 
-/* Up to four channels from `first` on; the others stay harmless. */
+/* Up to four channels from `first` on; the others get whatever does no harm. */
 static inline void ec_mve_fill_four(ec_mve_four *four, const ec_mve_channels *c, int32_t first, int32_t count)
 {
-    EC_ROLLED
-    for (int32_t i = 0; i < 4; i++) {
-        const int32_t channel = first + (i < count ? i : count - 1);
+#if EC_MVE_VECTORS
+    const mve_pred16_t some = vctp32q((uint32_t)count);
+    const uint32x4_t places = vmulq_n_u32(vidupq_n_u32(0, 8), (uint32_t)c->scale_stride);
+    vstrwq_s32(four->bias, c->bias != NULL ? vldrwq_z_s32(c->bias + first, some) : vldrhq_z_s32(c->narrow_bias + first, some));
+    if (c->scales != NULL) {
+        const ec_scale *scales = c->scales + first * c->scale_stride;
+        vstrwq_s32(four->multiplier, vldrwq_gather_offset_z_s32(&scales->multiplier, places, some));
+        vstrwq_s32(four->shift, vldrwq_gather_offset_z_s32(&scales->shift, places, some));
+    } else {
+        const uint32x4_t words = vldrwq_z_u32(c->narrow_scales + first, some);
+        const uint32x4_t multipliers = vorrq_n_u32(vshrq_n_u32(vshlq_n_u32(words, 2), 2), 0x40000000);
+        vstrwq_s32(four->multiplier, vreinterpretq_s32_u32(multipliers));
+        vstrwq_s32(four->shift, vaddq_n_s32(vreinterpretq_s32_u32(vshrq_n_u32(words, 30)), c->narrow_shift));
+    }
+#else
+    for (int32_t i = 0; i < count; i++) {
+        const int32_t channel = first + i;
         four->bias[i] = c->bias != NULL ? c->bias[channel] : c->narrow_bias[channel];
         if (c->scales != NULL) {
             four->multiplier[i] = c->scales[channel * c->scale_stride].multiplier;
@@ -37,6 +51,11 @@ static inline void ec_mve_fill_four(ec_mve_four *four, const ec_mve_channels *c,
             four->shift[i] = c->narrow_shift + (int32_t)(word >> 30);
         }
     }
+    for (int32_t i = count; i < 4; i++) {
+        four->bias[i] = four->multiplier[i] = 0;
+        four->shift[i] = -1;
+    }
+#endif
 }
 
 /* The length of a filter in vectors, and how the assembly goes through it. */

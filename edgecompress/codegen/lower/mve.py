@@ -59,7 +59,9 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
         return None
     comment = f"weights [{filters}][{kh}][{kw}][{channels}] (o, kh, kw, c), [{fours_of(filters)}] fours of filters in vectors (kw, kh, c)"
     direct = _is_direct(options, source, kh, kw, output)
-    columns = 0 if direct else ((output.shape[2] - 1) * options.stride_w + kw) * kh * channels
+    # Two sets of columns where a row's last pixel waits for the next row.
+    sets = 0 if direct else 1 + output.shape[2] % 2
+    columns = sets * ((output.shape[2] - 1) * options.stride_w + kw) * kh * channels
     places = 0 if direct or channels >= _NARROW else 16 * channels
     arguments = (
         portable.arguments[0],

@@ -14,6 +14,8 @@ typedef struct {
     const ec_conv_params *p;
     uint16_t *places;                 /* [8 * in.c] if in.c < NARROW: where the bytes of eight columns go */
     int8_t *columns;                  /* [(out.w - 1) * stride_w + filter_w][filter_h][in.c] */
+    int8_t *start;                    /* of the columns; there are two sets if out.w is odd, for the pixel that waits for the next row */
+    int32_t columns_bytes;            /* from one set to the other, or 0 */
     int32_t column_bytes, column_count;
     int32_t inside;                   /* columns from pad_left on that are in the image */
 } layer;
@@ -31,9 +33,11 @@ static layer describe(const ec_conv_params *p, int8_t *scratch)
     layer l;
     l.p = p;
     l.places = (uint16_t *)(void *)scratch;
-    l.columns = scratch + (p->in.c < NARROW ? 16 * p->in.c : 0);
+    l.start = scratch + (p->in.c < NARROW ? 16 * p->in.c : 0);
+    l.columns = l.start;
     l.column_bytes = p->filter_h * p->in.c;
     l.column_count = count;
+    l.columns_bytes = (p->out.w & 1) != 0 ? count * l.column_bytes : 0;
     l.inside = room < p->in.w ? room : p->in.w;
     return l;
 }
@@ -49,20 +53,24 @@ static void fill_fours(
     }
 }
 
-static void fill_places(const layer *l)
-{
-    const int32_t c = l->p->in.c;
-    uint16_t *place = l->places;
-    for (int32_t column = 0; column < 8; column++)
-        for (int32_t i = 0; i < c; i++)
-            *place++ = (uint16_t)(column * l->column_bytes + i);
-}
-
 static void fill_bytes(int8_t *to, int32_t count, int32_t value)
 {
     EC_ROLLED
     for (; count != 0; count--)
         *to++ = (int8_t)value;
+}
+
+/* Padding everywhere, and the table of places. */
+static void fill_scratch(const layer *l)
+{
+    const int32_t c = l->p->in.c;
+    fill_bytes(l->start, l->columns_bytes + l->column_count * l->column_bytes, l->p->in_zero_point);
+    if (c >= NARROW)
+        return;
+    uint16_t *place = l->places;
+    for (int32_t column = 0; column < 8; column++)
+        for (int32_t i = 0; i < c; i++)
+            *place++ = (uint16_t)(column * l->column_bytes + i);
 }
 
 #if EC_MVE_VECTORS
@@ -144,20 +152,20 @@ void ec_conv2d_mve_s8(
         .out_bytes = p->out.c,
     };
     const int32_t rows = p->batches * p->out.h;
+    ec_mve_waiting waiting = { NULL, NULL };
     if (direct && p->filter_w == 1 && p->stride_h == 1 && p->stride_w == 1) {
-        ec_mve_sum_pixels(&filters, in, rows * p->out.w, out);
+        ec_mve_sum_run(&filters, &waiting, in, rows * p->out.w, out);
+        ec_mve_sum_waiting(&filters, &waiting);
         return;
     }
-    const layer l = describe(p, (int8_t *)(fours + ((p->out.c + 3) >> 2)));
-    if (!direct) {
-        fill_bytes(l.columns, l.column_count * l.column_bytes, p->in_zero_point);
-        if (p->in.c < NARROW)
-            fill_places(&l);
-    }
+    layer l = describe(p, (int8_t *)(fours + ((p->out.c + 3) >> 2)));
+    if (!direct)
+        fill_scratch(&l);
     for (int32_t row = 0, y = 0, top = -p->pad_top; row < rows; row++, out += p->out.w * p->out.c) {
         if (!direct)
             copy_rows(&l, in, top);
-        ec_mve_sum_pixels(&filters, direct ? in + top * p->in.w * p->in.c : l.columns, p->out.w, out);
+        ec_mve_sum_run(&filters, &waiting, direct ? in + top * p->in.w * p->in.c : l.columns, p->out.w, out);
+        l.columns = l.start + (l.start + l.columns_bytes - l.columns);
         top += p->stride_h;
         if (++y == p->out.h) {
             y = 0;
@@ -165,4 +173,5 @@ void ec_conv2d_mve_s8(
             in += p->in.h * p->in.w * p->in.c;
         }
     }
+    ec_mve_sum_waiting(&filters, &waiting);
 }

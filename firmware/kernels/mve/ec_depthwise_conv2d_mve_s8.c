@@ -210,16 +210,26 @@ static void sum_long(row_job *job)
     }
 }
 
+/* Whether the assembly takes this layer: it rotates weights as it loads them. */
+static bool turns_on_load(const layer *l)
+{
+    return l->vectors == 1 && l->slots == 4 && l->p->stride_w <= 2;
+}
+
 static void sum_fours(const layer *l, row_job *job)
 {
     const ec_conv_params *p = l->p;
     const bool clamped = p->out_min >= p->out_zero_point;
-    if (l->vectors != 1 || l->slots != 4 || p->stride_w > 2)
+    if (!turns_on_load(l))
         sum_long(job);
+    else if (p->stride_w == 1 && clamped)
+        sum_near_clamped(job);
     else if (p->stride_w == 1)
-        (clamped ? sum_near_clamped : sum_near)(job);
+        sum_near(job);
+    else if (clamped)
+        sum_far_clamped(job);
     else
-        (clamped ? sum_far_clamped : sum_far)(job);
+        sum_far(job);
 }
 
 #else
@@ -251,6 +261,12 @@ static int8_t sum_one(const row_job *job, int32_t channel, const int8_t *x)
     for (int32_t i = 0; i < 16 * job->vectors; i++)
         sum += job->weights[16 * job->vectors * channel + i] * x[job->plane_bytes * channel + i];
     return ec_requantize(sum, scale, job->zero_point, -128, 127);
+}
+
+static bool turns_on_load(const layer *l)
+{
+    (void)l;
+    return false;
 }
 
 static void sum_fours(const layer *l, row_job *job)
@@ -332,10 +348,9 @@ static void convolve_row(layer *l, int32_t top, int8_t *out)
 {
     const ec_conv_params *p = l->p;
     const int32_t whole = p->in.c >> 2, rest = p->in.c & 3;
-    const bool turns = l->slots == 4 && l->vectors == 1 && p->stride_w <= 2 && EC_MVE_VECTORS;
-    if (!turns)
+    const int32_t left = 8 * (top & 3);
+    if (!turns_on_load(l))
         turn_weights(l, top);
-    const int32_t left = turns ? 8 * (top & 3) : 0;
     row_job job = {
         .weights = l->weights,
         .fours = l->fours,
