@@ -4,7 +4,7 @@
     python benchmarks/engines.py kws.tflite --target cortex-m33           these, there
     python benchmarks/engines.py small.tflite --quick                     on an M4 alone, one run, no parity
 
-Rows named aot are measured now, with the bytes compared with the reference kernels. Rows named tflm are the `BARS` below; a ratio is
+Rows named aot are measured now, with the bytes compared with the reference kernels. Rows named tflm are those of `bars.py`; a ratio is
 aot / tflm of the same file on the same core. `code` is text, rodata and data without the model's constants and without the application;
 `model B` is what the model itself takes in flash (of TensorFlow Lite Micro: the .tflite). A `-` was not measured.
 """
@@ -15,51 +15,19 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from bars import Bar, bars_of
 
 from edgecompress import measure
 from edgecompress.errors import EdgeCompressError
 from edgecompress.pipeline.sources import load_model
 from edgecompress.profile import Profile
-from edgecompress.target import Core, load_target
+from edgecompress.target import load_target
 
 TARGETS = ("cortex-m4", "cortex-m0plus", "qemu-mps3-an547")
 QUICK_TARGETS = ("cortex-m4",)
 COLUMNS = ("model", "target", "engine", "instructions", "per MAC", "code", "model B", "arena", "stack", "parity")
-# The int8 files of MLPerf Tiny: how their sha256 begin.
-RESNET8, DS_CNN, AUTOENCODER = "3c002613d1b2", "aeea43680070", "87cf24194ef9"
-
-
-@dataclass(frozen=True)
-class Bar:
-    """TensorFlow Lite Micro with one file on one core. Bytes; None is unknown."""
-
-    sha256: str
-    core: Core
-    kernels: str
-    instructions: int
-    code: int | None = None
-    arena: int | None = None
-    stack: int | None = None
-
-
-# Counted in QEMU with TensorFlow Lite Micro 90b983c2, CMSIS-NN 4ab83cc3 and gcc 12.2: one inference of the generated inputs that are used
-# here. CMSIS-NN with registrations for int8 alone, the reference kernels with the default ones.
-BARS = (
-    Bar(RESNET8, Core.CORTEX_M4, "CMSIS-NN", 29_863_178, code=49_922, arena=54_996, stack=932),
-    Bar(RESNET8, Core.CORTEX_M4, "reference", 132_042_387, code=53_711, arena=54_340),
-    Bar(RESNET8, Core.CORTEX_M3, "CMSIS-NN", 41_800_000),
-    Bar(RESNET8, Core.CORTEX_M55, "CMSIS-NN", 4_810_859, code=48_897, arena=55_028),
-    Bar(DS_CNN, Core.CORTEX_M4, "CMSIS-NN", 7_699_231, code=52_116, arena=22_820, stack=932),
-    Bar(DS_CNN, Core.CORTEX_M4, "reference", 48_642_141, code=45_619, arena=22_772),
-    Bar(DS_CNN, Core.CORTEX_M3, "CMSIS-NN", 10_500_000),
-    Bar(DS_CNN, Core.CORTEX_M55, "CMSIS-NN", 1_786_711, code=50_401, arena=27_348),
-    Bar(AUTOENCODER, Core.CORTEX_M4, "CMSIS-NN", 582_879, code=26_967, arena=2_580, stack=644),
-    Bar(AUTOENCODER, Core.CORTEX_M4, "reference", 1_952_378, code=22_911, arena=2_260),
-    Bar(AUTOENCODER, Core.CORTEX_M3, "CMSIS-NN", 956_000),
-    Bar(AUTOENCODER, Core.CORTEX_M55, "CMSIS-NN", 149_890, code=23_385, arena=9_268),
-)
 
 
 def main() -> int:
@@ -93,10 +61,8 @@ def compare(model: Path, target: str, *, toolchain: str, quick: bool) -> Iterato
     else:
         profile = measure(target, model, toolchain=toolchain)
     yield _measured_row(profile)
-    core = load_target(target).core
-    for bar in BARS:
-        if loaded.graph.sha256.startswith(bar.sha256) and bar.core is core:
-            yield _bar_row(bar, profile, model.stat().st_size)
+    for bar in bars_of(loaded.graph, load_target(target).core):
+        yield _bar_row(bar, profile, model.stat().st_size)
 
 
 def _measured_row(profile: Profile) -> tuple[str, ...]:

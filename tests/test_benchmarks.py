@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 from sample_models import tiny_classifier
 
 import edgecompress
+from edgecompress.convert import read_tflite
+from edgecompress.profile import Latency, Memory, Parity, Profile, ProfiledModel, read_profile, write_profile
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_S = 180
@@ -68,3 +71,61 @@ def test_host_says_what_is_wrong(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "hint: " in done.stderr
+
+
+def test_cortex_m_measures_a_model_and_its_peer(tmp_path):
+    """A row with the numbers of the profile that it writes, a peer's row beside it, and a loud line for a model that is not there."""
+    model, profiles = tmp_path / "toy.tflite", tmp_path / "profiles"
+    model.write_bytes(tiny_classifier())
+    command = [sys.executable, str(ROOT / "benchmarks" / "cortex_m.py"), "--quick", "--models", str(model)]
+    done = subprocess.run([*command, "--output", str(profiles)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    _, row = done.stdout.splitlines()
+    profile = read_profile(profiles / "toy-m4.json")
+    memory = profile.memory
+    shown = [f"{profile.latency.p50:,.0f}", *(f"{count:,}" for count in (memory.code_bytes, memory.arena_bytes, memory.arena_bound_bytes))]
+    assert profile.target == "cortex-m4" and profile.parity.mismatched_bytes == 0
+    assert row.split()[:2] == ["toy", "m4"] and set(shown) < set(row.split()) and row.endswith("  ok")
+
+    half = profile.model_copy(update={"latency": profile.latency.model_copy(update={"p50": profile.latency.p50 / 2})})
+    (tmp_path / "theirs").mkdir()
+    write_profile(half, tmp_path / "theirs" / "peer.json")
+    command += [str(tmp_path / "none.tflite"), "--peer", str(tmp_path / "theirs")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    _, _, peer, missing, last = done.stdout.splitlines()
+    assert "peer: aot" in peer and " 2.00 / 1.00 / 1.00 " in peer
+    assert "none.tflite: NOT MEASURED" in missing and last.startswith("1 of 2 models")
+
+
+def test_cortex_m_fails_where_bytes_differ(monkeypatch, capsys):
+    """A row whose bytes are not the reference's says FAIL, and the exit code is 1."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    cortex_m = importlib.import_module("cortex_m")
+    graph = read_tflite(tiny_classifier(), name="toy")
+    wrong = Profile(
+        target="cortex-m4",
+        model=ProfiledModel(name="toy", sha256=graph.sha256, macs=graph.macs, parameters=graph.parameters),
+        engine="aot",
+        toolchain="zig",
+        latency=Latency(unit="instructions", min=1, p50=1, p90=1, p99=1, first=1, runs=1),
+        memory=Memory(),
+        parity=Parity(reference="numpy", inputs=1, mismatched_bytes=1, largest_difference=1),
+    )
+    monkeypatch.setattr(cortex_m, "measured", lambda path, core, toolchain: cortex_m.Row(core, graph, wrong))
+    assert cortex_m.print_table([__file__], ["m4"], "zig", None, []) == 1
+    printed = capsys.readouterr()
+    assert "  FAIL" in printed.out and "toy on m4" in printed.err
+
+
+def test_kernels_prints_costs():
+    """The quick form has a row a shape, with what portable kernels and an M4's own take of each multiply-accumulate."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "kernels.py"), "--quick", "--markdown"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    head, _, *rows = done.stdout.splitlines()
+    assert head == "| layer | m4 portable | m4 dsp |"
+    assert [row.split(" | ")[0] for row in rows[:3]] == ["| conv 3x3, 4 -> 4, 4x4", "| depthwise 3x3, 8, 4x4", "| dense, 16 -> 8"]
+    for row in rows[:3]:
+        portable, own = (float(cell) for cell in re.findall(r"\d+\.\d\d", row))
+        assert 0.5 < own < portable < 50
