@@ -16,10 +16,10 @@ from tests.aot_host import HostProgram, compile_tflites
 from tests.conv_families import conv2d, depthwise, depthwise_without_bias, fully_connected
 from tests.op_cases import OpCases
 from tests.op_chains import convolution_chain
-from tests.op_families import add, sub
+from tests.op_families import add, pool, sub
 from tests.wide_families import wide_conv2d, wide_dense, wide_depthwise
 
-FAMILIES = (conv2d, depthwise, depthwise_without_bias, fully_connected, add, sub, wide_conv2d, wide_depthwise, wide_dense)
+FAMILIES = (conv2d, depthwise, depthwise_without_bias, fully_connected, add, sub, pool, wide_conv2d, wide_depthwise, wide_dense)
 SETS = [kernels for kernels in KernelSet if kernels is not KernelSet.PORTABLE]
 # Of each set, what the random models below must have called at least this often.
 CALLS = {
@@ -27,7 +27,7 @@ CALLS = {
     KernelSet.DSP: {"ec_conv2d_dsp_s8": 100, "ec_depthwise_conv2d_dsp_s8": 60, "ec_fully_connected_dsp_s8": 40, "ec_add_dsp_s8": 20},
     KernelSet.MVE: {
         **{"ec_conv2d_mve_s8": 150, "ec_depthwise_conv2d_mve_s8": 100},
-        **{"ec_fully_connected_mve_s8": 40, "ec_add_mve_s8": 40},
+        **{"ec_fully_connected_mve_s8": 40, "ec_add_mve_s8": 40, "ec_average_pool_mve_s8": 10},
     },
 }
 

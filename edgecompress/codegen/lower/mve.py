@@ -26,7 +26,8 @@ from edgecompress.codegen.lower.packing_mve import (
 )
 from edgecompress.codegen.lower.rules import FastLowering, input_tensor, optional_input, output_tensor
 from edgecompress.codegen.program import Constant, ConstantArg, Names, Overlap, ParamsArg, ScratchArg, Step, TensorArg
-from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, Tensor
+from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, PoolOptions, Tensor
+from edgecompress.numerics.reference.pool import pool_window
 from edgecompress.numerics.scales import convolution_scales, dense_scales
 from edgecompress.numerics.window import pad_before, span
 
@@ -35,10 +36,11 @@ _NARROW = 8
 
 _PLACE_LIMIT = 1 << 16
 _MOST_SLOTS = 8
+_MOST_POOLED = 256
 
 # Zeros that complete a four of filters, as a share of the weights; few bytes may be many of them.
 _PADDING_SHARE = 1 / 16
-_PADDING_BYTES = 256
+_PADDING_BYTES = 512
 
 
 def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
@@ -154,6 +156,17 @@ def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     return replace(portable, function="ec_add_mve_s8", kernel="kernels/mve/ec_add_mve_s8.c")
 
 
+def fast_average_pool(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Eight channels at once, while their sums fit int16."""
+    source, options = input_tensor(graph, op, 0), op.options
+    if not isinstance(options, PoolOptions):
+        return None
+    window = pool_window(options, source.shape[1], source.shape[2])
+    if window.filter_h * window.filter_w > _MOST_POOLED:
+        return None
+    return replace(portable, function="ec_average_pool_mve_s8", kernel="kernels/mve/ec_average_pool_mve_s8.c")
+
+
 def _is_direct(options: ConvOptions, source: Tensor, kh: int, kw: int, output: Tensor) -> bool:
     """Whether windows are contiguous in the input: `is_direct` of ec_conv2d_mve_s8.c."""
     padded = pad_before(options.padding, source.shape[2], kw, options.stride_w, options.dilation_w) > 0
@@ -173,6 +186,7 @@ LOWER: dict[str, FastLowering] = {
     "CONV_2D": fast_conv2d,
     "DEPTHWISE_CONV_2D": fast_depthwise,
     "FULLY_CONNECTED": fast_fully_connected,
+    "AVERAGE_POOL_2D": fast_average_pool,
     "ADD": fast_add,
     "SUB": fast_add,
 }
