@@ -10,6 +10,8 @@ import struct
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from edgecompress.artifact import Firmware, GeneratedModel
 from edgecompress.build.tflm import TflmTree, find_tflm, tflm_folder
@@ -17,7 +19,7 @@ from edgecompress.build.toolchain import Toolchain
 from edgecompress.codegen import ExactArena, generate_tflm
 from edgecompress.codegen.tflm_probe import arena_probe
 from edgecompress.device import Device
-from edgecompress.errors import BudgetError, ModelError, ToolError
+from edgecompress.errors import BudgetError, DeviceError, ModelError, ToolError
 from edgecompress.pipeline.sources import NO_OFFLINE_PLAN, LoadedModel, for_tflm
 from edgecompress.target import Core, EmulatorLink, Target, load_target
 
@@ -89,6 +91,7 @@ def find_arena(sources: GeneratedModel, target: Target, tree: TflmTree, toolchai
 
     Raises:
         ModelError: the model does not start in any arena.
+        DeviceError: it faults in the largest one.
         ToolError: the compiler failed or is missing.
     """
     from edgecompress.build import build_firmware
@@ -100,11 +103,11 @@ def find_arena(sources: GeneratedModel, target: Target, tree: TflmTree, toolchai
             probe = build_firmware(arena_probe(sources, largest), twin, toolchain=toolchain, output=Path(work), tflm=tree)
         except BudgetError:
             return None
-        device = _open(probe, twin)
-        if device is None:
+        try:
+            with _Bench(probe, twin) as bench:
+                found = smallest_arena(bench.attempt, largest)
+        except ToolError:  # its emulator is not installed
             return None
-        with device:
-            found = smallest_arena(lambda size: _try(device, size), largest)
     if found is None:
         raise ModelError(
             f"{sources.info.name}: TensorFlow Lite Micro does not start it on {twin.name} in {largest:,} B of arena",
@@ -139,19 +142,41 @@ def smallest_arena(attempt: Callable[[int], tuple[bool, int]], largest: int) -> 
     return high
 
 
-def _open(probe: Firmware, twin: Target) -> Device | None:
-    """The emulated core with the probe; None when its emulator is not installed."""
-    from edgecompress.device import open_emulator, open_qemu
+class _Bench:
+    """The emulated core with the probe. In an arena that is too small TFLM may fault instead of failing: the core is then started again."""
 
-    if isinstance(twin.link, EmulatorLink):
-        return open_emulator(probe, twin)
-    try:
-        return open_qemu(probe, twin)
-    except ToolError:
-        return None
+    def __init__(self, probe: Firmware, twin: Target) -> None:
+        """Raises ToolError: the core's emulator is not installed."""
+        self._probe = probe
+        self._twin = twin
+        self._device = self._open()
+        self._started = False
 
+    def attempt(self, size: int) -> tuple[bool, int]:
+        """Whether the model starts and runs in so many bytes, and how many it then uses.
 
-def _try(device: Device, size: int) -> tuple[bool, int]:
-    (answer,) = device.run([struct.pack("<i", size)])
-    status, used = struct.unpack("<2i", answer)
-    return status == 0, used
+        Raises:
+            DeviceError: it faults at the first attempt, with the largest arena.
+        """
+        try:
+            (answer,) = self._device.run([struct.pack("<i", size)])
+        except (DeviceError, ToolError):  # QEMU ends where a fault handler faults
+            if not self._started:
+                raise
+            self._device.close()
+            self._device = self._open()
+            return False, 0
+        self._started = True
+        status, used = struct.unpack("<2i", answer)
+        return status == 0, used
+
+    def _open(self) -> Device:
+        from edgecompress.device import open_emulator, open_qemu
+
+        return open_emulator(self._probe, self._twin) if isinstance(self._twin.link, EmulatorLink) else open_qemu(self._probe, self._twin)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._device.close()

@@ -20,7 +20,7 @@ from edgecompress.codegen import ExactArena
 from edgecompress.codegen.tflm_probe import arena_probe
 from edgecompress.device import open_emulator
 from edgecompress.device.qemu import PROGRAM
-from edgecompress.errors import ModelError, ToolError, UserError
+from edgecompress.errors import DeviceError, ModelError, ToolError, UserError
 from edgecompress.graph import DType
 from edgecompress.pipeline import build
 from edgecompress.pipeline.tflm import emulated_twin, find_arena, smallest_arena
@@ -150,6 +150,27 @@ def test_the_arena_is_found_on_a_core_like_the_target_s(tmp_path: Path, name: st
     assert find_arena(arena_model(), target, empty_tree(tmp_path), GCC) == ExactArena(
         1040, f"{target.core.value} and TensorFlow Lite Micro with reference kernels"
     )
+
+
+@pytest.mark.usefixtures("cpp")
+@pytest.mark.parametrize("name", ["cortex-m4", "qemu-mps3-an547"])
+def test_an_arena_that_is_too_small_may_fault(tmp_path: Path, name: str) -> None:
+    """A library with assertions stops the core in an arena that is too small: the search goes on, and finds the same."""
+    if name.startswith("qemu") and shutil.which(PROGRAM) is None:
+        pytest.skip(f"needs {PROGRAM}: apt-get install qemu-system-arm")
+    toy = arena_model()
+    source = toy.files["order.cc"].replace("given = bytes;", "given = bytes; if (bytes < 1040) __builtin_trap();")
+    found = find_arena(GeneratedModel(toy.info, {**toy.files, "order.cc": source}, ()), load_target(name), empty_tree(tmp_path), GCC)
+    assert found is not None and found.bytes == 1040
+
+
+@pytest.mark.usefixtures("cpp")
+def test_a_model_that_faults_in_any_arena_says_where(tmp_path: Path) -> None:
+    """A fault with all the memory there is says where the core stopped."""
+    toy = arena_model()
+    source = toy.files["order.cc"].replace("given = bytes;", "__builtin_trap();")
+    with pytest.raises(DeviceError, match="order_init"):
+        find_arena(GeneratedModel(toy.info, {**toy.files, "order.cc": source}, ()), load_target("cortex-m4"), empty_tree(tmp_path), GCC)
 
 
 @pytest.mark.usefixtures("cpp")
