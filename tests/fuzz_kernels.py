@@ -30,6 +30,7 @@ HOST = "host"
 PLACES = (HOST, *CORES, M55)
 _BATCH = 125
 _M55_SHARE = 10
+_PROGRESS_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--family", action="append", choices=sorted(FAMILIES), help="may be given several times")
     parser.add_argument("--where", action="append", choices=PLACES, help="may be given several times")
-    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1)), help="firmwares at a time")
+    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1)), help="batches at a time")
     arguments = parser.parse_args()
     seed = secrets.randbelow(1 << 31) if arguments.seed is None else arguments.seed
     families, places = arguments.family or list(FAMILIES), tuple(arguments.where or PLACES)
@@ -110,17 +111,21 @@ def _interleaved(lists: Sequence[list[Task]]) -> Iterator[Task]:
 
 
 def _run(tasks: Sequence[Task], jobs: int) -> Done:
+    started = time.perf_counter()
     total, of_family = Done(), {task.family: Done() for task in tasks}
     left = Counter(task.family for task in tasks)
     with ProcessPoolExecutor(jobs) as pool:
         waiting = {pool.submit(run_task, task): task for task in tasks}
-        for future in as_completed(waiting):
+        for n, future in enumerate(as_completed(waiting), 1):
             family, done = waiting[future].family, future.result()
             for failure in done.failures:
                 print(failure, flush=True)
             total.add(done)
             of_family[family].add(done)
             left[family] -= 1
+            if n % _PROGRESS_EVERY == 0:
+                minutes = (time.perf_counter() - started) / 60
+                print(f"  {n:,} of {len(tasks):,} batches, {len(total.failures)} failures, {minutes:.0f} minutes", flush=True)
             if not left[family]:
                 mine = of_family[family]
                 cases = max(mine.cases.values(), default=0)

@@ -1,37 +1,43 @@
-"""Random convolutions and dense layers on emulated cores: loops for DSP, for plain Thumb-2 and for Thumb-1 give the oracle's bytes."""
+"""Random layers and chains of them on emulated cores: every core's own kernels, and those it shares with all, give the oracle's bytes."""
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 import pytest
 
-from edgecompress.build import build_firmware
-from edgecompress.codegen import generate_aot
-from edgecompress.convert import read_tflite
-from edgecompress.device import open_emulator
-from edgecompress.numerics.reference import run_reference
-from edgecompress.target import KernelSet, load_target
-from tests.conv_families import conv2d, depthwise, fully_connected, transpose_conv
-from tests.op_cases import OpCases
+from edgecompress.target import load_target
+from tests.kernel_fuzz import CORES, FOUND, WEIGHTED, Batch, cases_of
+from tests.op_chains import convolution_chain
 
 pytest.importorskip("unicorn", reason="needs the emulator: pip install unicorn")
 
+# `make fuzz` takes 2,000 of each, with another seed.
+SEED, COUNT = 11, 40
 
-@pytest.mark.parametrize("kernels", ["own", "portable"])
-@pytest.mark.parametrize("target", ["cortex-m4", "cortex-m3", "cortex-m0plus"])
-def test_same_bytes_on_every_core(target, kernels, tmp_path):
-    """Lengths and addresses that are no multiple of a word, and every zero point, in one firmware a core."""
-    cases = OpCases(11)
-    for family in (conv2d, depthwise, fully_connected, transpose_conv):
-        cases.grow(family, 12)
-    data, values = cases.build()
-    graph = read_tflite(data, name="cases")
-    oracle = run_reference(graph, values)
-    core = load_target(target)
-    if kernels == "portable" and core.kernels is KernelSet.PORTABLE:
-        pytest.skip(f"{target} has no kernels but the portable ones")
-    generated = generate_aot(graph, kernels=core.kernels if kernels == "own" else KernelSet.PORTABLE)
-    firmware = build_firmware(generated, core, output=tmp_path / "out")
-    with open_emulator(firmware, core, strict=True) as device:
-        outputs = device.run([value.tobytes() for value in values])
-    for op, ours in zip(graph.ops, outputs, strict=True):
-        assert ours == oracle[op.outputs[0]].tobytes(), f"{target}, op {op.index}: {op}"
+
+@cache
+def layers() -> Batch:
+    """40 of each family of layers with weights, and sums."""
+    return Batch([case for family in WEIGHTED for case in cases_of(family.__name__, SEED, 0, COUNT)])
+
+
+@cache
+def chains() -> Batch:
+    """40 chains of three to seven layers, and what a fuzzer once found."""
+    return Batch([*cases_of(convolution_chain.__name__, SEED, 0, COUNT), *FOUND])
+
+
+@pytest.mark.parametrize("target", CORES)
+def test_layers_give_the_same_bytes_on_every_core(target: str, tmp_path: Path) -> None:
+    """Lengths and addresses that are no multiple of a word, every zero point, both sides of each bound, in one firmware a core."""
+    failures = layers().on_core(target, load_target(target).kernels, tmp_path / "out", spread=True)
+    assert not failures, "\n".join(map(str, failures))
+
+
+@pytest.mark.parametrize("target", CORES)
+def test_chains_give_the_same_bytes_on_every_core(target: str, tmp_path: Path) -> None:
+    """Layers whose outputs overlap their inputs as far as the plan lets them."""
+    failures = chains().on_core(target, load_target(target).kernels, tmp_path / "out")
+    assert not failures, "\n".join(map(str, failures))
