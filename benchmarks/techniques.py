@@ -3,6 +3,7 @@
     EDGECOMPRESS_DATA=... python benchmarks/techniques.py --data cifar10                     all rows that are not finished, then the table
     EDGECOMPRESS_DATA=... python benchmarks/techniques.py --data fsdd --only int8            this row
     EDGECOMPRESS_DATA=... python benchmarks/techniques.py --data cifar10 --table             the table of what is finished
+    EDGECOMPRESS_DATA=... python benchmarks/techniques.py --data cifar10 --again             the same, its files measured on the core anew
     python benchmarks/techniques.py --data cifar10 --quick --only int8 --folder /tmp/quick   scikit-learn's digits, one epoch a step
 
 Rows are recipes: benchmarks/technique_jobs/cifar10.toml and fsdd.toml. A row is a job of its own, meant for ten minutes on two cores
@@ -38,6 +39,9 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], metavar="ROW", help="may be given several times")
     parser.add_argument("--quick", action="store_true", help="digits in place of the data, one epoch a step")
     parser.add_argument("--table", action="store_true", help="run nothing, print what is finished")
+    parser.add_argument(
+        "--again", action="store_true", help="train nothing, measure what is finished on the core again: our engine changed"
+    )
     parser.add_argument("--here", action="store_true", help="in this process, as each row's own process is told; it prints no table")
     parser.add_argument("--folder", type=Path, help="of finished rows; the user's cache folder by default")
     arguments = parser.parse_args()
@@ -54,7 +58,9 @@ def main() -> int:
             for row in chosen:
                 _run_here(row, arguments.data, folder, quick=arguments.quick)
             return 0
-        failed = {} if arguments.table else _run(chosen, arguments.data, folder, quick=arguments.quick)
+        if arguments.again:
+            _measure_again(chosen, folder)
+        failed = {} if arguments.table or arguments.again else _run(chosen, arguments.data, folder, quick=arguments.quick)
         return _show(rows, folder, failed)
     except EdgeCompressError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
@@ -87,6 +93,15 @@ def _run_here(row: Row, data: str, folder: Path, *, quick: bool) -> None:
     result = run_row(row, open_task(data, folder.parent, quick=quick), store, _Printer())
     outcome = result.outcome
     print(f"{row.name}: validation {outcome.validation:.2%}, test {outcome.accuracy:.2%}, {outcome.seconds:.0f} s", file=sys.stderr)
+
+
+def _measure_again(rows: Sequence[Row], folder: Path) -> None:
+    from technique_jobs.job import measure_again
+    from technique_jobs.store import Store
+
+    for row in rows:
+        print(f"{row.name} ...", file=sys.stderr, flush=True)
+        measure_again(row, Store(folder))
 
 
 class _Printer:

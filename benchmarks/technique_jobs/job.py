@@ -74,6 +74,16 @@ def run_row(row: Row, task: Task, store: Store, progress: Progress) -> Result:
     return result
 
 
+def measure_again(row: Row, store: Store) -> None:
+    """Measure a finished row's .tflite anew, as the engine is now; one that is not finished is left."""
+    result = store.read(row)
+    if result is None:
+        return
+    path = store.place(row.name) / "model.tflite"
+    cost = _cost(path, path.read_bytes(), integer=row.recipe.quantize.mode == "int8")
+    store.write(store.place(row.name), result.model_copy(update={"cost": cost}))
+
+
 def _apply(row: Row, task: Task, start: keras.Model | None, progress: Progress) -> _Trained:
     keras.utils.set_random_seed(SEED)
     data = task.data()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgecompress.errors import DataError
-from edgecompress.files import working_in
+from edgecompress.files import working_in, write_text
 from technique_jobs.kernels import Kernels, read_kernels
 from technique_jobs.rows import FLOAT, Row
 
@@ -145,5 +145,5 @@ class Store:
             fresh.rename(place)
 
     def write(self, folder: Path, result: Result) -> None:
-        """Put result.json into the folder that `writing` gave; what a recipe leaves out is left out, as some defaults must not be said."""
-        (folder / _RESULT).write_text(result.model_dump_json(indent=1, by_alias=True, exclude_unset=True) + "\n", encoding="utf-8")
+        """Put result.json into a row's folder; what a recipe leaves out is left out, as some defaults must not be said."""
+        write_text(folder / _RESULT, result.model_dump_json(indent=1, by_alias=True, exclude_unset=True) + "\n")
