@@ -3,13 +3,14 @@
  *
  * Raw inputs meet the weights: the zero point of the inputs is folded into the bias (bias - in_zero_point * sum of weights), and a padded tap
  * counts as in_zero_point. The generator takes these kernels only where, whatever the inputs,
- *   |bias + sum| < 2^31,
+ *   |bias + sum| < 2^30,
  *   scales have shift <= -1         the last step is a shift to the right.
  *
  * Without MVE (hosts) the same loops run in plain C. */
 #ifndef EC_MVE_H
 #define EC_MVE_H
 
+#include "ec_channels.h"
 #include "ec_conv.h"
 #include "ec_elementwise.h"
 #include "ec_pool.h"
@@ -18,27 +19,15 @@
 extern "C" {
 #endif
 
-/* What output channels need after their sums, as the model stores it: wide (bias and scales) or, where all values fit, narrow. A channel
- * takes 12 bytes wide and 6 narrow. */
-typedef struct {
-    const int32_t *bias;              /* [channels], folded; or NULL */
-    const int16_t *narrow_bias;       /* [channels], as in the file, where bias is NULL: the kernel folds it */
-    const ec_scale *scales;           /* one, or [channels]; or NULL */
-    const uint32_t *narrow_scales;    /* [channels] where scales is NULL: the lower 30 bits of the multiplier, whose upper two are 01;
-                                       * shift - narrow_shift in the upper two bits */
-    int32_t scale_stride;             /* 1, or 0: the only entry of scales holds for all */
-    int32_t narrow_shift;
-} ec_mve_channels;
-
 /* CONV_2D without groups and with dilation_w 1. Each row of outputs first gets its input columns in scratch, a column's rows one after the other,
  * so that every window is contiguous; a 1x1 filter reads the input itself. Pairs of pixels meet fours of filters. `out` may lie over `in` as
  * far as the generator's lead allows. Scratch, 4-byte aligned: 12 bytes a channel (padded to fours), 16 bytes an input channel if those are
  * fewer than 8, and the columns. */
 void ec_conv2d_mve_s8(
         const ec_conv_params *p,
-        const ec_mve_channels *channels,
         const int8_t *in,             // [batches][in.h][in.w][in.c]
         const int8_t *weights,        // packed
+        const ec_channel_data *data,  // of out.c channels
         int8_t *scratch,
         int8_t *out);                 // [batches][out.h][out.w][out.c]
 
@@ -48,9 +37,9 @@ void ec_conv2d_mve_s8(
  * scratch is C4 * (12 + 16 * vectors + (out.w - 1) * stride_w * slots + 16 * vectors) bytes, 4-byte aligned, and 4 * out.w if C4 > in.c. */
 void ec_depthwise_conv2d_mve_s8(
         const ec_conv_params *p,
-        const ec_mve_channels *channels,
         const int8_t *in,             // [batches][in.h][in.w][c]
         const int8_t *weights,        // [filter_h][filter_w][c]
+        const ec_channel_data *data,  // of c channels
         int8_t *scratch,
         int8_t *out);                 // [batches][out.h][out.w][c]
 

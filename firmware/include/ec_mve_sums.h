@@ -21,41 +21,24 @@ typedef struct {
     int32_t shift[4];                 /* in [-31, -1] */
 } ec_mve_four;
 
-/* Up to four channels from `first` on; the others get whatever does no harm. */
-static inline void ec_mve_fill_four(ec_mve_four *four, const ec_mve_channels *c, int32_t first, int32_t count)
+/* All channels, the last four padded. */
+EC_OUT_OF_LINE void ec_mve_fill_fours(ec_mve_four *fours, const ec_channel_data *data, int32_t channels)
 {
-#if EC_MVE_VECTORS
-    const mve_pred16_t some = vctp32q((uint32_t)count);
-    const uint32x4_t places = vmulq_n_u32(vidupq_n_u32(0, 8), (uint32_t)c->scale_stride);
-    vstrwq_s32(four->bias, c->bias != NULL ? vldrwq_z_s32(c->bias + first, some) : vldrhq_z_s32(c->narrow_bias + first, some));
-    if (c->scales != NULL) {
-        const ec_scale *scales = c->scales + first * c->scale_stride;
-        vstrwq_s32(four->multiplier, vldrwq_gather_offset_z_s32(&scales->multiplier, places, some));
-        vstrwq_s32(four->shift, vldrwq_gather_offset_z_s32(&scales->shift, places, some));
-    } else {
-        const uint32x4_t words = vldrwq_z_u32(c->narrow_scales + first, some);
-        const uint32x4_t multipliers = vorrq_n_u32(vshrq_n_u32(vshlq_n_u32(words, 2), 2), 0x40000000);
-        vstrwq_s32(four->multiplier, vreinterpretq_s32_u32(multipliers));
-        vstrwq_s32(four->shift, vaddq_n_s32(vreinterpretq_s32_u32(vshrq_n_u32(words, 30)), c->narrow_shift));
+    const ec_channel *plain = (const ec_channel *)data->data;
+    EC_ROLLED
+    for (int32_t i = 0, bit = 0; i < channels; i++, bit += 23 + data->shift_bits + data->bias_bits) {
+        const ec_channel channel = data->bias_bits != 0 ? ec_unpack_channel(data, bit) : plain[i];
+        ec_mve_four *const four = fours + (i >> 2);
+        four->bias[i & 3] = channel.twice_bias >> 1;
+        four->multiplier[i & 3] = channel.multiplier;
+        four->shift[i & 3] = -1 - channel.shift_before_last;
     }
-#else
-    for (int32_t i = 0; i < count; i++) {
-        const int32_t channel = first + i;
-        four->bias[i] = c->bias != NULL ? c->bias[channel] : c->narrow_bias[channel];
-        if (c->scales != NULL) {
-            four->multiplier[i] = c->scales[channel * c->scale_stride].multiplier;
-            four->shift[i] = c->scales[channel * c->scale_stride].shift;
-        } else {
-            const uint32_t word = c->narrow_scales[channel];
-            four->multiplier[i] = (int32_t)((word & 0x3fffffffu) | 0x40000000u);
-            four->shift[i] = c->narrow_shift + (int32_t)(word >> 30);
-        }
+    EC_ROLLED
+    for (int32_t i = channels; (i & 3) != 0; i++) {
+        ec_mve_four *const four = fours + (i >> 2);
+        four->bias[i & 3] = four->multiplier[i & 3] = 0;
+        four->shift[i & 3] = -1;
     }
-    for (int32_t i = count; i < 4; i++) {
-        four->bias[i] = four->multiplier[i] = 0;
-        four->shift[i] = -1;
-    }
-#endif
 }
 
 /* The length of a filter in vectors, and how the assembly goes through it. */
@@ -77,28 +60,6 @@ static inline ec_mve_length ec_mve_length_of(int32_t elements)
     /* The first round starts so far in that the rounds after it are whole; without any, behind the loop's end of 6 bytes. */
     l.entry = l.blocks == 0 ? EC_MVE_UNROLLED * EC_MVE_BLOCK_BYTES + 6 : (-l.blocks & (EC_MVE_UNROLLED - 1)) * EC_MVE_BLOCK_BYTES;
     return l;
-}
-
-/* bias - zero_point * (sum of each filter): for a bias that is not folded yet. */
-static inline void ec_mve_fold(ec_mve_four *four, const int8_t *weights, ec_mve_length length, int32_t zero_point)
-{
-    for (int32_t filter = 0; filter < 4; filter++) {
-        const int8_t *block = weights + 4 * length.tail + 16 * filter;
-        int32_t sum = 0;
-        EC_ROLLED
-        for (int32_t k = 0; k < length.tail; k++)
-            sum += weights[filter * length.tail + k];
-        EC_ROLLED
-        for (int32_t n = length.blocks; n != 0; n--, block += 64) {
-#if EC_MVE_VECTORS
-            sum = vaddvaq_s8(sum, vldrbq_s8(block));
-#else
-            for (int32_t k = 0; k < 16; k++)
-                sum += block[k];
-#endif
-        }
-        four->bias[filter] -= zero_point * sum;
-    }
 }
 
 /* The arguments of ec_mve_sums, in the order in which its assembly finds them. */

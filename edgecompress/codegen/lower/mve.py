@@ -9,23 +9,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgecompress.codegen.lower.channels import folded_channels
 from edgecompress.codegen.lower.leads import rows_lead
 from edgecompress.codegen.lower.packing import FILTERS, fold_bias, shifts_right
 from edgecompress.codegen.lower.packing_mve import (
     FOUR_BYTES,
     LANES,
-    channel_fields,
     copied_rows_lead,
-    fits_sums,
     folded_bias,
     fours_of,
     pack_vectors,
     windows_lead,
 )
-from edgecompress.codegen.lower.rules import FastLowering, input_tensor, optional_input, output_tensor
-from edgecompress.codegen.program import Constant, ConstantArg, Names, Overlap, ParamsArg, ScratchArg, Step, TensorArg
+from edgecompress.codegen.lower.rules import FastLowering, input_tensor, output_tensor
+from edgecompress.codegen.lower.weighted import bias_values
+from edgecompress.codegen.program import Constant, ConstantArg, Names, Overlap, ScratchArg, Step, TensorArg
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, PoolOptions, Tensor
 from edgecompress.numerics.reference.pool import pool_window
 from edgecompress.numerics.scales import convolution_scales, dense_scales
@@ -54,10 +53,9 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
         return None
     scales = convolution_scales(source, weights, output, filters)
     matrix = weights.data.transpose(0, 2, 1, 3).reshape(filters, -1).astype(np.int8)
-    bias = _bias(graph, op)
-    folded = fold_bias(matrix, bias, source.zero_point)
+    folded = fold_bias(matrix, bias_values(graph, op), source.zero_point)
     packed = pack_vectors(matrix)
-    if not fits_sums(folded) or not shifts_right(scales) or not _worth_padding(matrix.size, packed.size):
+    if not folded.fits or not shifts_right(scales) or not _worth_padding(matrix.size, packed.size):
         return None
     comment = f"weights [{filters}][{kh}][{kw}][{channels}] (o, kh, kw, c), [{fours_of(filters)}] fours of filters in vectors (kw, kh, c)"
     direct = _is_direct(options, source, kh, kw, output)
@@ -67,9 +65,9 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
     places = 0 if direct or channels >= _NARROW else 16 * channels
     arguments = (
         portable.arguments[0],
-        ParamsArg("ec_mve_channels", channel_fields(names, matrix.shape[1], bias, folded, scales, filters)),
         TensorArg(source.index),
         ConstantArg(Constant(names.constant("weights"), "int8_t", packed, comment)),
+        folded_channels(names, folded, scales, source, weights, output),
         ScratchArg(),
         TensorArg(output.index),
     )
@@ -100,16 +98,15 @@ def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step |
     vector_bytes = -(-columns * slots // LANES) * LANES
     plane_bytes = (output.shape[2] - 1) * options.stride_w * slots + vector_bytes
     scales = convolution_scales(source, weights, output, channels)
-    bias = _bias(graph, op)
-    folded = fold_bias(weights.data.reshape(-1, channels).astype(np.int8).T, bias, source.zero_point)
-    if not fits_sums(folded) or not shifts_right(scales) or 8 * plane_bytes > _PLACE_LIMIT:
+    folded = fold_bias(weights.data.reshape(-1, channels).astype(np.int8).T, bias_values(graph, op), source.zero_point)
+    if not folded.fits or not shifts_right(scales) or 8 * plane_bytes > _PLACE_LIMIT:
         return None
     rest = 4 * output.shape[2] if channels % FILTERS else 0
     arguments = (
         portable.arguments[0],
-        ParamsArg("ec_mve_channels", channel_fields(names, kh * kw, bias, folded, scales, channels)),
         TensorArg(source.index),
         portable.arguments[2],
+        folded_channels(names, folded, scales, source, weights, output),
         ScratchArg(),
         TensorArg(output.index),
     )
@@ -132,9 +129,9 @@ def fast_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> 
     out_len, in_len = weights.shape
     scales = dense_scales(source, weights, output, out_len)
     matrix = weights.data.astype(np.int8)
-    folded = fold_bias(matrix, _bias(graph, op), source.zero_point)
+    folded = fold_bias(matrix, bias_values(graph, op), source.zero_point)
     packed = pack_vectors(matrix)
-    if not fits_sums(folded) or not shifts_right(scales) or not _worth_padding(matrix.size, packed.size):
+    if not folded.fits or not shifts_right(scales) or not _worth_padding(matrix.size, packed.size):
         return None
     comment = f"weights [{out_len}][{in_len}] (o, i), [{fours_of(out_len)}] fours of outputs in vectors"
     arguments = (
@@ -171,11 +168,6 @@ def _is_direct(options: ConvOptions, source: Tensor, kh: int, kw: int, output: T
     """Whether windows are contiguous in the input: `is_direct` of ec_conv2d_mve_s8.c."""
     padded = pad_before(options.padding, source.shape[2], kw, options.stride_w, options.dilation_w) > 0
     return kh == 1 and not padded and (output.shape[2] - 1) * options.stride_w + kw <= source.shape[2]
-
-
-def _bias(graph: Graph, op: Op) -> NDArray[np.int32] | None:
-    bias = optional_input(graph, op, 2)
-    return None if bias is None or bias.data is None else bias.data.reshape(-1).astype(np.int32)
 
 
 def _worth_padding(dense: int, packed: int) -> bool:

@@ -42,17 +42,6 @@ static layer describe(const ec_conv_params *p, int8_t *scratch)
     return l;
 }
 
-static void fill_fours(
-        ec_mve_four *four, const ec_conv_params *p, const ec_mve_channels *channels, const int8_t *weights, ec_mve_length length)
-{
-    for (int32_t channel = 0; channel < p->out.c; channel += 4, four++, weights += 4 * (length.tail + 16 * length.blocks)) {
-        const int32_t left = p->out.c - channel;
-        ec_mve_fill_four(four, channels, channel, left < 4 ? left : 4);
-        if (channels->bias == NULL)
-            ec_mve_fold(four, weights, length, p->in_zero_point);
-    }
-}
-
 static void fill_bytes(int8_t *to, int32_t count, int32_t value)
 {
     EC_ROLLED
@@ -137,11 +126,11 @@ static void copy_rows(const layer *l, const int8_t *image, int32_t top)
 }
 
 void ec_conv2d_mve_s8(
-        const ec_conv_params *p, const ec_mve_channels *channels, const int8_t *in, const int8_t *weights, int8_t *scratch, int8_t *out)
+        const ec_conv_params *p, const int8_t *in, const int8_t *weights, const ec_channel_data *data, int8_t *scratch, int8_t *out)
 {
     const ec_mve_length length = ec_mve_length_of(p->filter_h * p->filter_w * p->in.c);
     ec_mve_four *const fours = (ec_mve_four *)(void *)scratch;
-    fill_fours(fours, p, channels, weights, length);
+    ec_mve_fill_fours(fours, data, p->out.c);
     const bool direct = is_direct(p);
     const ec_mve_filters filters = {
         .job = ec_mve_job_of(length, p->out_zero_point, p->out_min, p->out_max),

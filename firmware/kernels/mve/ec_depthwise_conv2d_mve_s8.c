@@ -71,15 +71,6 @@ static void scatter_value(int8_t value, int32_t count, int8_t *to, int32_t strid
         vstrbq_scatter_offset_p_s16(to, places, vdupq_n_s16(value), vctp16q((uint32_t)count));
 }
 
-static int32_t sum_bytes(const int8_t *from, int32_t vectors)
-{
-    int32_t sum = 0;
-    EC_ROLLED
-    for (; vectors != 0; vectors--, from += 16)
-        sum = vaddvaq_s8(sum, vldrbq_s8(from));
-    return sum;
-}
-
 #define LOAD(step) \
     "vldrb.u8 q4, [r3], #" step "\n" \
     "vmladav.s8 r0, q0, q4\n" \
@@ -246,14 +237,6 @@ static void scatter_value(int8_t value, int32_t count, int8_t *to, int32_t strid
         *to = value;
 }
 
-static int32_t sum_bytes(const int8_t *from, int32_t vectors)
-{
-    int32_t sum = 0;
-    for (int32_t i = 0; i < 16 * vectors; i++)
-        sum += from[i];
-    return sum;
-}
-
 static int8_t sum_one(const row_job *job, int32_t channel, const int8_t *x)
 {
     const ec_scale scale = { job->fours->multiplier[channel], job->fours->shift[channel] };
@@ -291,8 +274,8 @@ static void fill_bytes(int8_t *to, int32_t count, int32_t value)
         *to++ = (int8_t)value;
 }
 
-/* Weights into their columns and slots, zeros elsewhere; and what comes after a sum. */
-static void fill_channels(const layer *l, const ec_mve_channels *channels, const int8_t *weights)
+/* Weights into their columns and slots, zeros elsewhere. */
+static void fill_weights(const layer *l, const int8_t *weights)
 {
     const ec_conv_params *p = l->p;
     const int32_t each = 16 * l->vectors;
@@ -300,13 +283,6 @@ static void fill_channels(const layer *l, const ec_mve_channels *channels, const
     for (int32_t row = 0; row < p->filter_h; row++)
         for (int32_t tap = 0; tap < p->filter_w; tap++, weights += p->in.c)
             scatter(weights, p->in.c, l->weights + tap * p->dilation_w * l->slots + row * p->dilation_h, each);
-    for (int32_t n = 0; n < l->four_count; n++) {
-        const int32_t left = p->in.c - 4 * n;
-        ec_mve_fill_four(l->fours + n, channels, 4 * n, left < 4 ? left : 4);
-        if (channels->bias == NULL)
-            for (int32_t i = 0; i < 4; i++)
-                l->fours[n].bias[i] -= p->in_zero_point * sum_bytes(l->weights + (4 * n + i) * each, l->vectors);
-    }
 }
 
 /* Rotate the slots of all columns of the weights. */
@@ -383,11 +359,12 @@ static void convolve_row(layer *l, int32_t top, int8_t *out)
 }
 
 void ec_depthwise_conv2d_mve_s8(
-        const ec_conv_params *p, const ec_mve_channels *channels, const int8_t *in, const int8_t *weights, int8_t *scratch, int8_t *out)
+        const ec_conv_params *p, const int8_t *in, const int8_t *weights, const ec_channel_data *data, int8_t *scratch, int8_t *out)
 {
     layer l = describe(p, scratch);
     const int32_t span = (p->filter_h - 1) * p->dilation_h + 1;
-    fill_channels(&l, channels, weights);
+    ec_mve_fill_fours(l.fours, data, p->in.c);
+    fill_weights(&l, weights);
     for (int32_t b = 0; b < p->batches; b++, in += p->in.h * p->in.w * p->in.c) {
         fill_bytes(l.planes, 4 * l.four_count * l.plane_bytes, p->in_zero_point);
         int32_t next = 0;
