@@ -47,12 +47,16 @@ class Simd(Enum):
 
 
 class KernelSet(Enum):
-    """Which kernels a core runs: plain C11, or those for an instruction set. What a set lacks is taken from the next simpler one."""
+    """Which kernels a core runs: plain C11, or those for an instruction set. What a set lacks is taken from the next simpler one.
+
+    WIDE is for application processors: vectors of x86-64 or 64-bit Arm, chosen when the program runs, and plain C elsewhere.
+    """
 
     PORTABLE = "portable"
     THUMB2 = "thumb2"
     DSP = "dsp"
     MVE = "mve"
+    WIDE = "wide"
 
 
 _KERNELS = {Simd.NONE: KernelSet.THUMB2, Simd.DSP: KernelSet.DSP, Simd.MVE: KernelSet.MVE}

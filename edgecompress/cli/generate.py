@@ -29,10 +29,11 @@ from edgecompress.cli.options import (
 )
 @click.option(
     "--kernels",
-    type=click.Choice(["portable", "thumb2", "dsp", "mve"]),
+    type=click.Choice(["portable", "thumb2", "dsp", "mve", "wide"]),
     default="portable",
     show_default=True,
-    help="Kernels of the aot engine: plain C, for Cortex-M3 (thumb2), for cores with the DSP extension (Cortex-M4, M7, M33), or with MVE (M55).",
+    help="Kernels of the aot engine: plain C, for Cortex-M3 (thumb2), for cores with the DSP extension (Cortex-M4, M7, M33) or MVE (M55), "
+    "or for x86-64 and 64-bit Arm, chosen as the program runs (wide).",
 )
 @offline_plan_option
 def command(

@@ -14,5 +14,6 @@
 #include "ec_shape.h"
 #include "ec_thumb2.h"
 #include "ec_types.h"
+#include "ec_wide.h"
 
 #endif

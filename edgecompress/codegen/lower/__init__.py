@@ -7,7 +7,20 @@ Each module has its own literal table `LOWER`; `LOWERINGS` is all of them.
 
 from __future__ import annotations
 
-from edgecompress.codegen.lower import activation, conv, dsp, elementwise, fully_connected, mve, pool, resize, shape, thumb2, transpose_conv
+from edgecompress.codegen.lower import (
+    activation,
+    conv,
+    dsp,
+    elementwise,
+    fully_connected,
+    mve,
+    pool,
+    resize,
+    shape,
+    thumb2,
+    transpose_conv,
+    wide,
+)
 from edgecompress.codegen.lower.rules import TFLM_HINT, FastLowering, Lowering, unsupported
 from edgecompress.codegen.lower.views import better_view
 from edgecompress.codegen.program import Alias, Names, Step
@@ -32,6 +45,7 @@ FASTER: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {
     KernelSet.THUMB2: (thumb2.LOWER,),
     KernelSet.DSP: (dsp.LOWER,),
     KernelSet.MVE: (mve.LOWER, dsp.LOWER),
+    KernelSet.WIDE: (wide.LOWER,),
 }
 """What each set tries for an op, best first, before the portable kernel."""
 
