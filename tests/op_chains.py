@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tests.op_cases import OpCases
 
@@ -53,11 +54,11 @@ def convolution_chain(c: OpCases) -> None:
 
 
 def _convolution(c: OpCases, s: _Chain) -> None:
-    _layer(c, s, "CONV_2D", int(c.rng.integers(1, 5)), int(c.rng.integers(1, 14)))
+    _layer(c, s, "CONV_2D", int(c.rng.integers(1, 5)), int(c.pick(8, 12, *c.rng.integers(1, 14, 3))))
 
 
 def _pointwise(c: OpCases, s: _Chain) -> None:
-    _layer(c, s, "CONV_2D", 1, int(c.rng.integers(1, 22)))
+    _layer(c, s, "CONV_2D", 1, int(c.pick(8, 16, *c.rng.integers(1, 22, 3))))
 
 
 def _depthwise(c: OpCases, s: _Chain) -> None:
@@ -73,7 +74,10 @@ def _layer(c: OpCases, s: _Chain, kind: str, size: int, channels: int) -> None:
     depthwise = kind == "DEPTHWISE_CONV_2D"
     shape = (1, kh, kw, channels) if depthwise else (channels, kh, kw, depth)
     scales = np.exp(c.rng.uniform(np.log(0.002), np.log(0.02), channels)).astype(np.float32)
-    weights = c.constant(np.maximum(c.data(shape), -127), "int8", scale=scales, axis=3 if depthwise else 0)
+    values = np.maximum(c.data(shape), -127)
+    if not depthwise and depth % 4 == 0 and c.pick(True, False):
+        values = _without_blocks(c, values)
+    weights = c.constant(values, "int8", scale=scales, axis=3 if depthwise else 0)
     bias = c.constant(c.rng.integers(-2000, 2000, channels), "int32", scale=float(s.quantization["scale"] * scales[0]))
     fan_in = kh * kw * (1 if depthwise else depth)
     scale = float(np.float32(s.quantization["scale"] * scales.max() * 60 * fan_in**0.5))
@@ -81,6 +85,12 @@ def _layer(c: OpCases, s: _Chain, kind: str, size: int, channels: int) -> None:
     out = (1, _windows(h, kh, stride, padding), _windows(w, kw, stride, padding), channels)
     given = {"padding": padding, "stride_h": stride, "stride_w": stride, "activation": c.pick("NONE", "RELU", "RELU6"), **options}
     s.put(kind, out, {"scale": scale, "zero_point": c.zero_point()}, weights, bias, **given)
+
+
+def _without_blocks(c: OpCases, weights: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Most blocks of four input channels are zero, now and then all of a filter."""
+    blocks = weights.reshape(*weights.shape[:3], -1, 4)
+    return np.where(c.rng.random(blocks.shape[:4])[..., None] < c.pick(0.3, 0.1), blocks, 0).reshape(weights.shape)
 
 
 def _dense(c: OpCases, s: _Chain) -> None:

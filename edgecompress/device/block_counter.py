@@ -104,9 +104,12 @@ class _State(ctypes.Structure):
         ("code_bytes", ctypes.c_uint32),
         ("unaligned_address", ctypes.c_uint32),
         ("unaligned", ctypes.c_uint32),
+        ("conditional", ctypes.c_uint32),
         ("pc_register", ctypes.c_int),
+        ("status_register", ctypes.c_int),
         ("stop", ctypes.c_void_p),
         ("read_register", ctypes.c_void_p),
+        ("write_register", ctypes.c_void_p),
     )
 
 
@@ -115,7 +118,7 @@ class _NativeCounter:
 
     def __init__(self, engine: Uc, code: bytes, code_address: int, check_alignment: bool, library: ctypes.CDLL) -> None:
         from unicorn import UC_HOOK_BLOCK, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
-        from unicorn.arm_const import UC_ARM_REG_PC
+        from unicorn.arm_const import UC_ARM_REG_PC, UC_ARM_REG_XPSR
         from unicorn.unicorn_py3.unicorn import uclib
 
         # The engine keeps bare pointers: these must live as long as it does.
@@ -128,8 +131,10 @@ class _NativeCounter:
             code_address=code_address,
             code_bytes=len(code),
             pc_register=UC_ARM_REG_PC,
+            status_register=UC_ARM_REG_XPSR,
             stop=ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value,
             read_register=ctypes.cast(uclib.uc_reg_read, ctypes.c_void_p).value,
+            write_register=ctypes.cast(uclib.uc_reg_write, ctypes.c_void_p).value,
         )
         engine.edgecompress_counter = self
         hooks = [(UC_HOOK_BLOCK, library.ec_count_block)]

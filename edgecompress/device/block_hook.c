@@ -15,17 +15,30 @@ typedef struct {
     uint32_t code_bytes;
     uint32_t unaligned_address;  /* of the first access that a core would refuse */
     uint32_t unaligned;          /* 1 when there was one */
+    uint32_t conditional;        /* not 0: the block that runs now holds an IT instruction */
     int pc_register;             /* UC_ARM_REG_PC */
+    int status_register;         /* UC_ARM_REG_XPSR */
     int (*stop)(void *);         /* uc_emu_stop */
-    int (*read_register)(void *, int, void *);    /* uc_reg_read */
+    int (*read_register)(void *, int, void *);          /* uc_reg_read */
+    int (*write_register)(void *, int, const void *);   /* uc_reg_write */
 } counter;
+
+/* Of a block of at most 65,535 bytes: instructions in the low bits, and whether one is IT (BFxy with y not 0). */
+#define COUNT 0x7FFFu
+#define HOLDS_IT 0x8000u
+
+/* Bits 26:25 and 15:10 of XPSR. */
+#define IT_STATE 0x0600FC00u
 
 static uint32_t count_instructions(const uint8_t *code, uint32_t bytes)
 {
-    uint32_t count = 0;
-    for (uint32_t at = 0; at + 1 < bytes; count++)
+    uint32_t count = 0, holds_it = 0;
+    for (uint32_t at = 0; at + 1 < bytes; count++) {
+        if (code[at + 1] == 0xBF && (code[at] & 15) != 0)
+            holds_it = HOLDS_IT;
         at += code[at + 1] >> 3 >= 29 ? 4 : 2;
-    return count;
+    }
+    return count | holds_it;
 }
 
 void ec_count_block(void *engine, uint64_t address, uint32_t bytes, void *user)
@@ -42,7 +55,8 @@ void ec_count_block(void *engine, uint64_t address, uint32_t bytes, void *user)
         known = bytes << 16 | count_instructions(c->code + at, bytes);
         c->known[at >> 1] = known;
     }
-    c->instructions += known & 0xFFFF;
+    c->instructions += known & COUNT;
+    c->conditional = known & HOLDS_IT;
     if (c->instructions >= c->limit)
         c->stop(engine);
 }
@@ -55,6 +69,18 @@ static int needs_alignment(const uint8_t *at)
     return (first & 0xF000) == 0xC000 || (first & 0xF600) == 0xB400 || (first & 0xFE00) == 0xE800 || (first & 0xFE00) == 0xEC00;
 }
 
+/* Where accesses are watched, the emulator keeps the IT state of a conditional load or store, and would begin the next block inside an IT
+ * block. */
+static void forget_it_state(void *engine, const counter *c)
+{
+    uint32_t status = 0;
+    c->read_register(engine, c->status_register, &status);
+    if ((status & IT_STATE) == 0)
+        return;
+    status &= ~IT_STATE;
+    c->write_register(engine, c->status_register, &status);
+}
+
 /* The emulator lets unaligned accesses pass that a core would not. */
 void ec_check_alignment(void *engine, int type, uint64_t address, int bytes, int64_t value, void *user)
 {
@@ -64,9 +90,13 @@ void ec_check_alignment(void *engine, int type, uint64_t address, int bytes, int
     (void)value;
     /* Doubleword instructions need no more than word alignment. */
     const uint64_t mask = bytes >= 4 ? 3 : (uint64_t)bytes - 1;
-    if ((address & mask) == 0 || c->unaligned != 0)
+    const int watch = (address & mask) != 0 && c->unaligned == 0;
+    if (watch)
+        c->read_register(engine, c->pc_register, &pc);
+    if (c->conditional)
+        forget_it_state(engine, c);
+    if (!watch)
         return;
-    c->read_register(engine, c->pc_register, &pc);
     const uint32_t at = pc - c->code_address;
     if (at + 1 >= c->code_bytes || !needs_alignment(c->code + at))
         return;

@@ -29,6 +29,19 @@ void ec_conv2d_dsp_s8(
         int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (groups padded to fours), 8 bytes a step
         int8_t *out);                 // [batches][out.h][out.w][out.c]
 
+/* CONV_2D of block-sparse weights, without groups, filter_c a multiple of 4. A block is four weights along the input channels that are not all
+ * zero: a byte that says how many fours it lies behind the block before (behind the start for the first one), then the weights. In front of a
+ * filter's blocks, of which there is one at least, two bytes hold their size in bytes times 4 plus the number of them to the next multiple of
+ * four. `out` may lie over `in` as far as the generator's lead allows. */
+void ec_conv2d_blocks_dsp_s8(
+        const ec_conv_params *p,
+        const int8_t *in,             // [batches][in.h][in.w][in.c]
+        const int8_t *blocks,         // of all filters
+        int32_t blocks_bytes,
+        const ec_channel_data *data,  // of out.c channels
+        int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (padded to fours), 8 bytes an element of a window
+        int8_t *out);                 // [batches][out.h][out.w][out.c]
+
 /* DEPTHWISE_CONV_2D with a depth multiplier of 1, stride_w 1 or 2 and dilation_w 1. Rows go into a ring of int16 in scratch, four channels
  * side by side; then each four channels of two pixels are summed from registers. `out` may lie over `in` as far as the generator's lead allows.
  * With C4 channels (padded to fours) and columns = (outputs in a row, padded to an even count, - 1) * stride_w + filter_w,

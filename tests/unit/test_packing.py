@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgecompress.codegen.lower.channels import channel_argument
-from edgecompress.codegen.lower.packing import element_pairs, fold_bias, pack_two_filters, run_pairs, whole_pairs
+from edgecompress.codegen.lower.packing import element_pairs, fold_bias, pack_blocks, pack_two_filters, run_pairs, whole_pairs
 from edgecompress.codegen.program import Constant, Names
 from edgecompress.numerics.fixedpoint import quantize_multiplier
 
@@ -50,6 +50,19 @@ def test_weights_that_do_not_fit_a_half_are_refused():
     long = np.full((2, 520), 127, np.int8)
     assert pack_two_filters(long, element_pairs(1, 520)) is None
     assert pack_two_filters(long[:, :512], element_pairs(1, 512)) is not None
+
+
+def test_blocks_that_are_not_zero():
+    """Each with its distance in front; a filter's head tells its bytes and its distance from fours; an empty filter keeps a block."""
+    weights = np.zeros((3, 1200), np.int8)
+    weights[0, [4, 7, 1196]] = 1, -2, 3
+    weights[2, 8] = 5
+    blocks = pack_blocks(weights)
+    assert blocks is not None
+    head = [4 * 15 + 1, 0]
+    first = [*head, 1, 1, 0, 0, -2, -1, 0, 0, 0, 0, 43, 3, 0, 0, 0]  # places 1, 256 (a stop, 255 further), 299
+    assert blocks.stream.tolist() == [*first, 4 * 5 + 3, 0, 0, 0, 0, 0, 0, 4 * 5 + 3, 0, 2, 5, 0, 0, 0]
+    assert blocks.count == 5
 
 
 def test_the_bias_takes_the_zero_point():

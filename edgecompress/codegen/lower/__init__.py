@@ -69,8 +69,9 @@ def _faster(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step
     if isinstance(portable, Alias) or not FASTER[kernels]:
         return portable
     view, viewed = better_view(graph, op)
-    start = portable if viewed is op else lower_op(view, viewed, model)
-    assert isinstance(start, Step)
+    start = lower_op(view, viewed, model)
+    if isinstance(start, Alias):
+        return portable
     for table in FASTER[kernels]:
         lowering = table.get(viewed.kind)
         step = None if lowering is None else lowering(view, viewed, Names(model, op.index), start)

@@ -12,14 +12,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES, folded_channels
-from edgecompress.codegen.lower.leads import pairs_lead, rows_lead
-from edgecompress.codegen.lower.packing import FILTERS, element_pairs, fold_bias, pack_two_filters, shifts_right, whole_pairs, worth_padding
+from edgecompress.codegen.lower.leads import pixels_lead, rows_lead
+from edgecompress.codegen.lower.packing import (
+    FILTERS,
+    Blocks,
+    element_pairs,
+    fold_bias,
+    pack_blocks,
+    pack_two_filters,
+    shifts_right,
+    whole_pairs,
+    worth_padding,
+)
 from edgecompress.codegen.lower.rules import FastLowering, input_tensor, output_tensor
 from edgecompress.codegen.lower.weighted import bias_values
-from edgecompress.codegen.program import Constant, ConstantArg, Field, Names, Overlap, ParamsArg, ScratchArg, Step, TensorArg
+from edgecompress.codegen.program import Constant, ConstantArg, Field, LiteralArg, Names, Overlap, ParamsArg, ScratchArg, Step, TensorArg
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
 from edgecompress.numerics.scales import convolution_scales, dense_scales
 from edgecompress.numerics.window import span
+
+BLOCK = 4
+"""Weights of a block, along the input channels."""
+
+_BLOCK_PIXELS = 4
+_ELEMENT_BYTES = 2 * _BLOCK_PIXELS
+
+# Instructions of four pixels and one filter: a product of the dense kernel and its outputs, a block and its outputs.
+_DENSE_PRODUCT, _DENSE_OUTPUT = 3.1, 46
+_BLOCK_COST, _BLOCK_OUTPUT = 16.5, 56
 
 _SCALE_BYTES = 8
 """sizeof(ec_scale)."""
@@ -57,8 +77,56 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
         kernel="kernels/dsp/ec_conv2d_dsp_s8.c",
         arguments=arguments,
         scratch_bytes=quads * FILTERS * CHANNEL_BYTES + 8 * len(pairs),
-        overlaps=(Overlap(source.index, output.index, pairs_lead(options, source, weights, output, groups)),),
+        overlaps=(Overlap(source.index, output.index, pixels_lead(options, source, weights, output, groups)),),
     )
+
+
+def sparse_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Only blocks of four input channels that are not all zero, where that takes fewer instructions. Not for groups."""
+    options = op.options
+    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
+    if weights.data is None or source.is_constant or not isinstance(options, ConvOptions):
+        return None
+    filters, kh, kw, filter_c = weights.shape
+    if filter_c % BLOCK or filter_c != source.shape[3]:
+        return None
+    matrix = weights.data.reshape(filters, -1).astype(np.int8)
+    scales = convolution_scales(source, weights, output, filters)
+    folded = fold_bias(matrix, bias_values(graph, op), source.zero_point)
+    blocks = pack_blocks(matrix)
+    if blocks is None or not folded.fits or not shifts_right(scales) or not _blocks_pay(matrix, blocks):
+        return None
+    kept = f"{blocks.count} of {matrix.size // BLOCK} blocks of {BLOCK}, a distance in front of each"
+    comment = f"weights [{filters}][{kh}][{kw}][{filter_c}] (o, kh, kw, c): {kept}"
+    arguments = (
+        portable.arguments[0],
+        TensorArg(source.index),
+        ConstantArg(Constant(names.constant("blocks"), "int8_t", blocks.stream, comment)),
+        LiteralArg(blocks.stream.size),
+        folded_channels(names, folded, scales, source, weights, output),
+        ScratchArg(),
+        TensorArg(output.index),
+    )
+    return replace(
+        portable,
+        function="ec_conv2d_blocks_dsp_s8",
+        kernel="kernels/dsp/ec_conv2d_blocks_dsp_s8.c",
+        arguments=arguments,
+        scratch_bytes=-(-filters // FILTERS) * FILTERS * CHANNEL_BYTES + _ELEMENT_BYTES * matrix.shape[1],
+        overlaps=(Overlap(source.index, output.index, pixels_lead(options, source, weights, output, at_once=_BLOCK_PIXELS)),),
+    )
+
+
+def best_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Sparse where that is faster, else dense."""
+    return sparse_conv2d(graph, op, names, portable) or fast_conv2d(graph, op, names, portable)
+
+
+def _blocks_pay(matrix: NDArray[np.int8], blocks: Blocks) -> bool:
+    """Whether blocks take fewer instructions than all weights; figures of four pixels and one filter, from benchmarks/kernels.py."""
+    filters = len(matrix)
+    dense = _DENSE_PRODUCT * matrix.size + _DENSE_OUTPUT * filters
+    return _BLOCK_COST * blocks.count + _BLOCK_OUTPUT * filters < dense
 
 
 def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
@@ -158,5 +226,5 @@ LOWER: dict[str, FastLowering] = {
     "FULLY_CONNECTED": fast_fully_connected,
     "ADD": fast_add,
     "SUB": fast_add,
-    "CONV_2D": fast_conv2d,
+    "CONV_2D": best_conv2d,
 }

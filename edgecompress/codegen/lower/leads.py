@@ -9,10 +9,10 @@ from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Tensor
 from edgecompress.numerics.window import pad_before, span
 
 
-def pairs_lead(options: ConvOptions, source: Tensor, weights: Tensor, output: Tensor, groups: int) -> int:
-    """For a kernel that takes pairs of output pixels in order: it reads both windows, then writes both pixels.
+def pixels_lead(options: ConvOptions, source: Tensor, weights: Tensor, output: Tensor, groups: int = 1, at_once: int = 2) -> int:
+    """For a kernel that takes so many output pixels at once, in order: it reads their windows, then writes them.
 
-    With groups it reads a part and writes a part, so a pair's own windows must survive its own outputs. Bytes.
+    With groups it reads a part and writes a part, so their own windows must survive their own outputs. Bytes.
     """
     images, _, _, channels = output.shape
     first = first_bytes(options, source, weights, output)
@@ -20,9 +20,9 @@ def pairs_lead(options: ConvOptions, source: Tensor, weights: Tensor, output: Te
     starts = (np.arange(images)[:, None] * size + first[None, :]).reshape(-1)
     # The earliest byte that this pixel or a later one reads.
     earliest = np.minimum.accumulate(starts[::-1])[::-1]
-    pairs = np.arange(0, len(starts), 2)
-    written = np.minimum(pairs + 2, len(starts)) * channels
-    later = pairs if groups > 1 else pairs + 2
+    taken = np.arange(0, len(starts), at_once)
+    written = np.minimum(taken + at_once, len(starts)) * channels
+    later = taken if groups > 1 else taken + at_once
     kept = later < len(starts)
     return int((written[kept] - earliest[later[kept]]).max(initial=-source.bytes))
 

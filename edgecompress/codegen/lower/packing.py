@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,12 @@ FILTERS = 4
 """Filters that a kernel sums at once."""
 
 # Zeros that complete a four of filters or a word of elements, as a share of the weights; few bytes may be many of them.
-_PADDING_SHARE = 1 / 16
+_PADDING_SHARE = 1 / 8
 _PADDING_BYTES = 512
+
+_BLOCK_BYTES = 5
+_LARGEST_FILTER = (1 << 14) - 1
+_FARTHEST_BLOCK = 255
 
 _SUM_BOUND = 1 << 30
 _PACKED_SUM_BOUND = 1 << 23
@@ -72,6 +77,47 @@ def pack_single_filters(weights: NDArray[np.int8]) -> NDArray[np.int8]:
     padded = np.zeros((-(-filters // FILTERS) * FILTERS, n), np.int8)
     padded[:filters] = weights
     return np.ascontiguousarray(padded.reshape(-1, FILTERS, n).transpose(0, 2, 1)).reshape(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """The blocks of four weights that are not all zero, as ec_conv2d_blocks_dsp_s8 reads them.
+
+    Attributes:
+        stream: int8: for each filter its head, then for each block its distance from the one before in fours, and its weights.
+        count: blocks of all filters.
+    """
+
+    stream: NDArray[np.int8]
+    count: int
+
+
+def pack_blocks(weights: NDArray[np.int8]) -> Blocks | None:
+    """Block-sparse weights, [filters, n] with n a multiple of 4; None where a filter has more blocks than its head can tell."""
+    filters, n = weights.shape
+    stream, count = bytearray(), 0
+    for blocks in weights.reshape(filters, n // 4, 4):
+        # A filter without weights keeps a block of zeros: the kernel's loop runs once at least.
+        kept = _reachable(np.flatnonzero(blocks.any(axis=1)).tolist() or [0])
+        size = _BLOCK_BYTES * len(kept)
+        if size > _LARGEST_FILTER:
+            return None
+        stream += (4 * size + -len(kept) % 4).to_bytes(2, "little")
+        for previous, place in pairwise([0, *kept]):
+            stream.append(place - previous)
+            stream += blocks[place].tobytes()
+        count += len(kept)
+    return Blocks(np.frombuffer(bytes(stream), np.int8), count)
+
+
+def _reachable(places: list[int]) -> list[int]:
+    """Places with stops between those that lie more than a byte's distance apart."""
+    stops: list[int] = []
+    for place in places:
+        while place - (stops[-1] if stops else 0) > _FARTHEST_BLOCK:
+            stops.append((stops[-1] if stops else 0) + _FARTHEST_BLOCK)
+        stops.append(place)
+    return stops
 
 
 def run_pairs(run_len: int) -> list[tuple[int, int]]:

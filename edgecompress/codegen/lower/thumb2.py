@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES, folded_channels
-from edgecompress.codegen.lower.leads import pairs_lead
+from edgecompress.codegen.lower.leads import pixels_lead
 from edgecompress.codegen.lower.packing import FILTERS, fold_bias, pack_single_filters, shifts_right, worth_padding
 from edgecompress.codegen.lower.rules import FastLowering, input_tensor, output_tensor
 from edgecompress.codegen.lower.weighted import bias_values
@@ -52,7 +52,7 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
         kernel="kernels/thumb2/ec_conv2d_thumb2_s8.c",
         arguments=arguments,
         scratch_bytes=fours * FILTERS * CHANNEL_BYTES + _PAIR_BYTES * matrix.shape[1],
-        overlaps=(Overlap(source.index, output.index, pairs_lead(options, source, weights, output, groups)),),
+        overlaps=(Overlap(source.index, output.index, pixels_lead(options, source, weights, output, groups)),),
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, Tensor
 
@@ -24,7 +25,11 @@ def better_view(graph: Graph, op: Op) -> tuple[Graph, Op]:
     if weights.data is None:
         return graph, op
     if isinstance(options, DepthwiseConvOptions) and source.shape[3] == 1:
-        op, weights, options = replace(op, kind="CONV_2D", options=_as_convolution(options)), _as_filters(weights), _as_convolution(options)
+        op, weights, options = (
+            replace(op, kind="CONV_2D", options=_as_convolution(options)),
+            _as_filters(weights, weights.data),
+            _as_convolution(options),
+        )
     if source.shape[2] == weights.shape[2] == output.shape[2] == 1 and source.shape[1] > 1:
         op = replace(op, options=_turned(options))
         source, weights, output = (_turn(tensor) for tensor in (source, weights, output))
@@ -36,10 +41,9 @@ def _as_convolution(options: DepthwiseConvOptions) -> ConvOptions:
     return ConvOptions(options.padding, options.stride_h, options.stride_w, options.dilation_h, options.dilation_w, options.activation)
 
 
-def _as_filters(weights: Tensor) -> Tensor:
+def _as_filters(weights: Tensor, values: NDArray[np.generic]) -> Tensor:
     """[1, h, w, filters] as [filters, h, w, 1]."""
-    assert weights.data is not None
-    data = np.ascontiguousarray(weights.data.transpose(3, 1, 2, 0))
+    data = np.ascontiguousarray(values.transpose(3, 1, 2, 0))
     quantization = weights.quantization
     if quantization is not None and quantization.axis is not None:
         quantization = replace(quantization, axis=0)
