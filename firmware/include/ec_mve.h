@@ -33,7 +33,7 @@ void ec_conv2d_mve_s8(
 
 /* DEPTHWISE_CONV_2D with a depth multiplier of 1 and taps that span at most 8 rows. Rows go into a ring in scratch, a plane for each channel, so
  * that the taps of a window are contiguous. `out` may lie over `in` as far as the generator's lead allows. With channels C4 padded to fours,
- * slots = 4 or 8 (no less than the rows that taps span) and vectors = the columns that taps span, times slots, in whole vectors of 16:
+ * slots = 1, 4 or 8 (no fewer than the rows that taps span) and vectors = the columns that taps span, times slots, in whole vectors of 16:
  * scratch is C4 * (12 + 16 * vectors + (out.w - 1) * stride_w * slots + 16 * vectors) bytes, 4-byte aligned, and 4 * out.w if C4 > in.c. */
 void ec_depthwise_conv2d_mve_s8(
         const ec_conv_params *p,

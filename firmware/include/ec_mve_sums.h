@@ -21,6 +21,69 @@ typedef struct {
     int32_t shift[4];                 /* in [-31, -1] */
 } ec_mve_four;
 
+#if EC_MVE_VECTORS
+
+/* `count` bits of each of four channels, as ec_field. */
+static inline uint32x4_t ec_mve_fields(const uint8_t *data, uint32x4_t bits, int32_t count, mve_pred16_t some)
+{
+    const uint32x4_t at = vshrq_n_u32(bits, 3);
+    uint32x4_t words = vldrbq_gather_offset_z_u32(data, at, some);
+    words = vsliq_n_u32(words, vldrbq_gather_offset_z_u32(data + 1, at, some), 8);
+    words = vsliq_n_u32(words, vldrbq_gather_offset_z_u32(data + 2, at, some), 16);
+    words = vsliq_n_u32(words, vldrbq_gather_offset_z_u32(data + 3, at, some), 24);
+    words = vshlq_u32(words, vnegq_s32(vreinterpretq_s32_u32(vandq_u32(bits, vdupq_n_u32(7)))));
+    return vandq_u32(words, vdupq_n_u32((1u << count) - 1));
+}
+
+/* ec_unpack_channel of four channels. */
+static inline void ec_mve_unpack_four(ec_mve_four *four, const ec_channel_data *d, uint32x4_t bits, mve_pred16_t some)
+{
+    const uint8_t *const data = (const uint8_t *)d->data;
+    const uint32x4_t shift_bits = vaddq_n_u32(bits, 23), bias_bits = vaddq_n_u32(shift_bits, d->shift_bits);
+    /* 256 times the product of 55 or 56 bits, in two words. */
+    const uint32x4_t mantissa = vshlq_n_u32(vorrq_u32(ec_mve_fields(data, bits, 23, some), vdupq_n_u32(1u << 23)), 8);
+    const uint32x4_t low_part = vshrq_n_u32(vmulhq_u32(mantissa, vdupq_n_u32((uint32_t)d->ratio_low << 16)), 8);
+    const uint32x4_t before = vmulq_n_u32(mantissa, d->ratio_high);
+    const uint32x4_t low = vaddq_u32(before, vshlq_n_u32(low_part, 8));
+    uint32x4_t high = vmulhq_u32(mantissa, vdupq_n_u32(d->ratio_high));
+    high = vaddq_m_n_u32(high, high, 1, vcmphiq_u32(before, low));
+    const mve_pred16_t over = vcmpltq_n_s32(vreinterpretq_s32_u32(high), 0);
+    const uint32x4_t multiplier = vpselq_u32(vrshrq_n_u32(high, 1), vaddq_u32(high, vshrq_n_u32(low, 31)), over);
+    int32x4_t shift = vreinterpretq_s32_u32(ec_mve_fields(data, shift_bits, d->shift_bits, some));
+    shift = vsubq_s32(vdupq_n_s32(-1 - d->shift_base), shift);
+    vstrwq_s32(four->shift, vaddq_m_n_s32(shift, shift, 1, over));
+    vstrwq_s32(four->multiplier, vreinterpretq_s32_u32(multiplier));
+    const int32x4_t bias = vreinterpretq_s32_u32(ec_mve_fields(data, bias_bits, d->bias_bits, some));
+    vstrwq_s32(four->bias, vaddq_n_s32(bias, d->bias_min));
+}
+
+static inline void ec_mve_copy_four(ec_mve_four *four, const ec_channel *channels, mve_pred16_t some)
+{
+    const uint32x4_t places = vmulq_n_u32(vidupq_n_u32(0, 1), sizeof(ec_channel));
+    const int32x4_t bias = vldrwq_gather_offset_z_s32(&channels->twice_bias, places, some);
+    const int32x4_t shift = vldrwq_gather_offset_z_s32(&channels->shift_before_last, places, some);
+    vstrwq_s32(four->bias, vshrq_n_s32(bias, 1));
+    vstrwq_s32(four->multiplier, vldrwq_gather_offset_z_s32(&channels->multiplier, places, some));
+    vstrwq_s32(four->shift, vsubq_s32(vdupq_n_s32(-1), shift));
+}
+
+/* All channels, the last four padded with what does no harm. */
+EC_OUT_OF_LINE void ec_mve_fill_fours(ec_mve_four *fours, const ec_channel_data *data, int32_t channels)
+{
+    const uint32_t width = 23u + data->shift_bits + data->bias_bits;
+    const ec_channel *plain = (const ec_channel *)data->data;
+    uint32x4_t bits = vmulq_n_u32(vidupq_n_u32(0, 1), width);
+    EC_ROLLED
+    for (int32_t left = channels; left > 0; left -= 4, fours++, plain += 4, bits = vaddq_n_u32(bits, 4 * width)) {
+        if (data->bias_bits != 0)
+            ec_mve_unpack_four(fours, data, bits, vctp32q((uint32_t)left));
+        else
+            ec_mve_copy_four(fours, plain, vctp32q((uint32_t)left));
+    }
+}
+
+#else
+
 /* All channels, the last four padded. */
 EC_OUT_OF_LINE void ec_mve_fill_fours(ec_mve_four *fours, const ec_channel_data *data, int32_t channels)
 {
@@ -40,6 +103,8 @@ EC_OUT_OF_LINE void ec_mve_fill_fours(ec_mve_four *fours, const ec_channel_data 
         four->shift[i & 3] = -1;
     }
 }
+
+#endif
 
 /* The length of a filter in vectors, and how the assembly goes through it. */
 typedef struct {

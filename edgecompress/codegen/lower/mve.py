@@ -34,7 +34,7 @@ _NARROW = 8
 """NARROW of ec_conv2d_mve_s8.c: fewer input channels go to columns by a table of places."""
 
 _PLACE_LIMIT = 1 << 16
-_MOST_SLOTS = 8
+_SLOTS = (1, 4, 8)
 _MOST_POOLED = 256
 
 # Zeros that complete a four of filters, as a share of the weights; few bytes may be many of them.
@@ -92,9 +92,9 @@ def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step |
         return None
     _, kh, kw, channels = weights.shape
     rows, columns = span(kh, options.dilation_h), span(kw, options.dilation_w)
-    if rows > _MOST_SLOTS:
+    if rows > _SLOTS[-1]:
         return None
-    slots = _MOST_SLOTS // 2 if rows <= _MOST_SLOTS // 2 else _MOST_SLOTS
+    slots = next(n for n in _SLOTS if n >= rows)
     vector_bytes = -(-columns * slots // LANES) * LANES
     plane_bytes = (output.shape[2] - 1) * options.stride_w * slots + vector_bytes
     scales = convolution_scales(source, weights, output, channels)

@@ -14,7 +14,7 @@ typedef struct {
     int8_t *planes;                   /* [channels][plane_bytes] */
     int8_t *rest;                     /* [out.w][4]: outputs of the last one to three channels */
     int32_t four_count;               /* channels are padded to fours */
-    int32_t slots;                    /* 4 or 8 */
+    int32_t slots;                    /* 1, 4 or 8: no fewer than the rows that taps span */
     int32_t vectors;
     int32_t plane_bytes;
     int32_t turned;                   /* slots by which weights are rotated */
@@ -41,7 +41,7 @@ static layer describe(const ec_conv_params *p, int8_t *scratch)
     layer l;
     l.p = p;
     l.four_count = (p->in.c + 3) >> 2;
-    l.slots = span_h <= 4 ? 4 : 8;
+    l.slots = span_h == 1 ? 1 : span_h <= 4 ? 4 : 8;
     l.vectors = (span_w * l.slots + 15) >> 4;
     l.plane_bytes = (p->out.w - 1) * p->stride_w * l.slots + 16 * l.vectors;
     l.turned = 0;
@@ -61,6 +61,21 @@ static void scatter(const int8_t *from, int32_t count, int8_t *to, int32_t strid
     for (; count > 0; count -= 8, from += 8, to += 8 * stride) {
         const mve_pred16_t some = vctp16q((uint32_t)count);
         vstrbq_scatter_offset_p_s16(to, places, vldrbq_z_s16(from, some), some);
+    }
+}
+
+/* `scatter` of each of many columns: eight channels at a time, because there are more columns than eights of channels. */
+static void scatter_columns(const layer *l, const int8_t *from, int32_t columns, int8_t *to)
+{
+    const int32_t c = l->p->in.c;
+    const uint16x8_t places = vmulq_n_u16(vidupq_n_u16(0, 1), (uint16_t)l->plane_bytes);
+    for (int32_t left = c; left > 0; left -= 8, from += 8, to += 8 * l->plane_bytes) {
+        const mve_pred16_t some = vctp16q((uint32_t)left);
+        const int8_t *column = from;
+        int8_t *place = to;
+        EC_ROLLED
+        for (int32_t n = columns; n != 0; n--, column += c, place += l->slots)
+            vstrbq_scatter_offset_p_s16(place, places, vldrbq_z_s16(column, some), some);
     }
 }
 
@@ -162,6 +177,11 @@ static __attribute__((naked, noinline)) void sum_far_clamped(__attribute__((unus
     SUM_ROW("8", "");
 }
 
+static __attribute__((naked, noinline)) void sum_line(__attribute__((unused)) row_job *job)
+{
+    SUM_ROW("1", AWAY_FROM_ZERO);
+}
+
 static int32x4_t dot_four(const row_job *job, const int8_t *x)
 {
     int32x4_t sums = vdupq_n_s32(0);
@@ -204,7 +224,7 @@ static void sum_long(row_job *job)
 /* Whether the assembly takes this layer: it rotates weights as it loads them. */
 static bool turns_on_load(const layer *l)
 {
-    return l->vectors == 1 && l->slots == 4 && l->p->stride_w <= 2;
+    return l->vectors == 1 && ((l->slots == 4 && l->p->stride_w <= 2) || (l->slots == 1 && l->p->stride_w == 1));
 }
 
 static void sum_fours(const layer *l, row_job *job)
@@ -213,6 +233,8 @@ static void sum_fours(const layer *l, row_job *job)
     const bool clamped = p->out_min >= p->out_zero_point;
     if (!turns_on_load(l))
         sum_long(job);
+    else if (l->slots == 1)
+        sum_line(job);
     else if (p->stride_w == 1 && clamped)
         sum_near_clamped(job);
     else if (p->stride_w == 1)
@@ -229,6 +251,12 @@ static void scatter(const int8_t *from, int32_t count, int8_t *to, int32_t strid
 {
     for (; count > 0; count--, to += stride)
         *to = *from++;
+}
+
+static void scatter_columns(const layer *l, const int8_t *from, int32_t columns, int8_t *to)
+{
+    for (; columns > 0; columns--, from += l->p->in.c, to += l->slots)
+        scatter(from, l->p->in.c, to, l->plane_bytes);
 }
 
 static void scatter_value(int8_t value, int32_t count, int8_t *to, int32_t stride)
@@ -310,9 +338,15 @@ static void put_row(const layer *l, const int8_t *image, int32_t y)
 {
     const ec_conv_params *p = l->p;
     const int32_t room = l->plane_bytes / l->slots - p->pad_left;
+    const int32_t columns = p->in.w < room ? p->in.w : room;
     const int8_t *from = image + y * p->in.w * p->in.c;
     int8_t *to = l->planes + p->pad_left * l->slots + (y & (l->slots - 1));
-    for (int32_t n = p->in.w < room ? p->in.w : room; n > 0; n--, to += l->slots, from += p->in.c) {
+    /* Instructions: 12 an eight of channels and 6 a column of it, or 14 a column and 4 an eight of it. */
+    if (y < p->in.h && (p->in.c >> 3) * (columns + 6) < 7 * columns) {
+        scatter_columns(l, from, columns, to);
+        return;
+    }
+    for (int32_t n = columns; n > 0; n--, to += l->slots, from += p->in.c) {
         if (y < p->in.h)
             scatter(from, p->in.c, to, l->plane_bytes);
         else
@@ -324,7 +358,7 @@ static void convolve_row(layer *l, int32_t top, int8_t *out)
 {
     const ec_conv_params *p = l->p;
     const int32_t whole = p->in.c >> 2, rest = p->in.c & 3;
-    const int32_t left = 8 * (top & 3);
+    const int32_t left = l->slots == 4 ? 8 * (top & 3) : 0;
     if (!turns_on_load(l))
         turn_weights(l, top);
     row_job job = {
