@@ -73,6 +73,11 @@ _ON_OTHERS = {
     (RESNET8, Core.CORTEX_M55): Wanted(3_000_000),
     (DS_CNN, Core.CORTEX_M55): Wanted(1_000_000),
     (RESNET8, Core.CORTEX_M3): Wanted(25_000_000),
+    # Half of what the portable kernels took when these cores had no others.
+    (RESNET8, Core.CORTEX_M0PLUS): Wanted(39_455_188),
+    (DS_CNN, Core.CORTEX_M0PLUS): Wanted(12_070_254),
+    (MOBILENET_V1, Core.CORTEX_M0PLUS): Wanted(35_213_209),
+    (AUTOENCODER, Core.CORTEX_M0PLUS): Wanted(806_394),
 }
 # These run what an M4 runs.
 _LIKE_M4 = (Core.CORTEX_M7, Core.CORTEX_M33)

@@ -168,17 +168,18 @@ def ratios(row: Row, bar: Bar | None) -> str:
 
 
 def missed(row: Row, core: Core) -> str:
-    """What is above its aim; `met` where nothing is, and `-` where nothing is asked of this model and core."""
+    """What is above its aim: those of this model and core, and the model's bytes and the stack that hold for all."""
     wanted, memory = wanted_of(row.graph, core), row.profile.memory
     share = None if memory.model_bytes is None else memory.model_bytes / max(row.constant_bytes, 1)
-    aims: list[tuple[str, float | None, float | None]] = []
+    aims: list[tuple[str, float | None, float | None]] = [
+        ("model / file", share, WANTED_MODEL_SHARE),
+        ("stack", memory.stack_bytes, WANTED_STACK),
+    ]
     if wanted is not None:
         aims += [
             ("instructions", row.instructions, wanted.instructions),
             ("code", memory.code_bytes, wanted.code),
             ("arena", memory.arena_bytes, wanted.arena),
-            ("model / file", share, WANTED_MODEL_SHARE),
-            ("stack", memory.stack_bytes, WANTED_STACK),
         ]
     over = [f"{what} <= {aim:,}" for what, came, aim in aims if came is not None and aim is not None and came > aim]
     return ", ".join(over) or ("met" if wanted is not None else "-")
