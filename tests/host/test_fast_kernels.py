@@ -29,7 +29,10 @@ CALLS = {
         **{"ec_conv2d_mve_s8": 150, "ec_depthwise_conv2d_mve_s8": 100},
         **{"ec_fully_connected_mve_s8": 40, "ec_add_mve_s8": 40, "ec_average_pool_mve_s8": 10},
     },
-    KernelSet.WIDE: {"ec_conv2d_wide_s8": 150, "ec_fully_connected_wide_s8": 60},
+    KernelSet.WIDE: {
+        **{"ec_conv2d_wide_s8": 150, "ec_depthwise_conv2d_wide_s8": 50, "ec_fully_connected_wide_s8": 60},
+        **{"ec_add_wide_s8": 40, "ec_average_pool_wide_s8": 10},
+    },
 }
 
 

@@ -12,9 +12,12 @@ import numpy as np
 
 from edgecompress.codegen.lower.packing import fold_bias, shifts_right
 from edgecompress.codegen.lower.packing_wide import (
+    EIGHT,
     PIXELS,
     STEP,
     channel_constant,
+    eights_of,
+    overlapping_eights,
     pack_steps,
     padded_bytes,
     padded_eights,
@@ -24,8 +27,11 @@ from edgecompress.codegen.lower.packing_wide import (
 from edgecompress.codegen.lower.rules import FastLowering, input_tensor, output_tensor
 from edgecompress.codegen.lower.weighted import bias_values
 from edgecompress.codegen.program import Constant, ConstantArg, Names, Overlap, ScratchArg, Step, TensorArg
-from edgecompress.graph import ConvOptions, Graph, Op
+from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
 from edgecompress.numerics.scales import convolution_scales, dense_scales
+
+# Scratch of a depthwise layer: the start is aligned; a pointer and an offset a tap; a pair of taps of an eight as int16.
+_ALIGNMENT, _TAP_BYTES, _PAIR_BYTES = 16, 12, 32
 
 
 def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
@@ -61,6 +67,39 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
     )
 
 
+def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Eights of channels, pixel by pixel. Not for a depth multiplier, nor for fewer than eight channels."""
+    options = op.options
+    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
+    if weights.data is None or source.is_constant or not isinstance(options, DepthwiseConvOptions):
+        return None
+    _, kh, kw, channels = weights.shape
+    if options.depth_multiplier != 1 or channels < EIGHT:
+        return None
+    scales = convolution_scales(source, weights, output, channels)
+    matrix = weights.data.reshape(-1, channels).astype(np.int8).T
+    folded = fold_bias(matrix, bias_values(graph, op), source.zero_point)
+    if not folded.fits or not shifts_right(scales):
+        return None
+    even_taps = -(-kh * kw // 2) * 2
+    arguments = (
+        portable.arguments[0],
+        TensorArg(source.index),
+        portable.arguments[2],
+        channel_constant(names, matrix, folded, scales, overlapping_eights(channels)),
+        ScratchArg(),
+        TensorArg(output.index),
+    )
+    return replace(
+        portable,
+        function="ec_depthwise_conv2d_wide_s8",
+        kernel="kernels/wide/ec_depthwise_conv2d_wide_s8.c",
+        arguments=arguments,
+        scratch_bytes=_ALIGNMENT + _TAP_BYTES * even_taps + channels + _PAIR_BYTES * eights_of(channels) * even_taps // 2,
+        overlaps=(Overlap(source.index, output.index, tiles_lead(options, source, weights, output, pixels=1)),),
+    )
+
+
 def fast_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     """Up to four rows against eights of outputs. Not for weights that the model computes or that have a zero point."""
     source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
@@ -87,6 +126,18 @@ def fast_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> 
     return replace(portable, function=function, kernel=f"kernels/wide/{function}.c", arguments=arguments, scratch_bytes=scratch_bytes)
 
 
+def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Sums and differences of two tensors of one shape."""
+    if portable.function != "ec_add_s8":
+        return None
+    return replace(portable, function="ec_add_wide_s8", kernel="kernels/wide/ec_add_wide_s8.c")
+
+
+def fast_average_pool(graph: Graph, op: Op, names: Names, portable: Step) -> Step:
+    """Any average pool."""
+    return replace(portable, function="ec_average_pool_wide_s8", kernel="kernels/wide/ec_average_pool_wide_s8.c")
+
+
 def _tile_bytes(pixels: int, elements: int) -> int:
     """Windows of bytes, and the same as int16."""
     return 3 * min(pixels, PIXELS) * -(-elements // STEP) * STEP
@@ -94,5 +145,9 @@ def _tile_bytes(pixels: int, elements: int) -> int:
 
 LOWER: dict[str, FastLowering] = {
     "CONV_2D": fast_conv2d,
+    "DEPTHWISE_CONV_2D": fast_depthwise,
     "FULLY_CONNECTED": fast_fully_connected,
+    "ADD": fast_add,
+    "SUB": fast_add,
+    "AVERAGE_POOL_2D": fast_average_pool,
 }
