@@ -7,6 +7,7 @@ Cortex-M55 is tried. With EDGECOMPRESS_DATA, the models in its folder `models` a
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from edgecompress.device import Device, open_emulator, open_qemu
 from edgecompress.errors import DeviceError, UserError
 from edgecompress.numerics.lcg import lcg_inputs
 from edgecompress.pipeline.firmware import build_loaded
-from edgecompress.pipeline.sources import LoadedModel, load_model, without_metadata
+from edgecompress.pipeline.sources import LoadedModel, load_model
 from edgecompress.pipeline.tflm import ARENA_STEP
 from edgecompress.target import EmulatorLink, Target, load_target
 
@@ -102,10 +103,12 @@ def open_device(firmware: Firmware, target: Target) -> Device:
     return open_emulator(firmware, target) if isinstance(target.link, EmulatorLink) else open_qemu(firmware, target)
 
 
-def outputs(firmware: Firmware, target: Target) -> list[list[bytes]]:
+def outputs(firmware: Firmware, target: Target) -> tuple[list[list[bytes]], float]:
+    """What it gives for each seed, and the instructions of the first inference."""
     sizes = [spec.bytes for spec in firmware.info.inputs]
     with open_device(firmware, target) as device:
-        return [device.run(lcg_inputs(seed, sizes)) for seed in SEEDS]
+        given = [device.run(lcg_inputs(seed, sizes)) for seed in SEEDS]
+        return given, device.measure(lcg_inputs(SEEDS[0], sizes), runs=1, warmup=0).samples[0]
 
 
 @pytest.mark.timeout(600)
@@ -116,18 +119,29 @@ def test_tflm_on_a_core(target: str, build: Path, name: str, tmp_path: Path, rec
     assert find_unsupported(model.graph, Engine.TFLM) == ()
     firmware = build_loaded(device, model, engine=Engine.TFLM, tflm_dir=build, output=tmp_path / "tflm")
     own = build_loaded(device, model, engine=Engine.AOT, output=tmp_path / "aot")
-    assert outputs(firmware, device) == outputs(own, device)
+    (got, instructions), (expected, own_instructions) = outputs(firmware, device), outputs(own, device)
+    assert got == expected
     assert not firmware.info.arena_is_estimate and firmware.info.arena_bytes % ARENA_STEP == 0
-    _must_not_start(model, device, find_tflm(build, device), firmware.info.arena_bytes - ARENA_STEP, tmp_path / "less")
-    record_property("result", f"TFLM {target} {build.name} {Path(name).stem}: {_figures(firmware)}; generated C: {_figures(own)}")
+    linked = LoadedModel(linked_model(tmp_path / "tflm", firmware.info.name), model.graph)
+    _must_not_start(linked, device, find_tflm(build, device), firmware.info.arena_bytes - ARENA_STEP, tmp_path / "less")
+    record_property(
+        "result",
+        f"TFLM {target} {build.name} {Path(name).stem}: {_figures(firmware, instructions)}; generated C: {_figures(own, own_instructions)}",
+    )
+
+
+def linked_model(folder: Path, name: str) -> bytes:
+    """The .tflite in a build, which may hold a memory plan that the file has not."""
+    text = (folder / "generated" / f"{name}_model.cc").read_text(encoding="utf-8")
+    return bytes(int(byte, 16) for byte in re.findall(r"0x([0-9a-f]{2}),", text))
 
 
 def _must_not_start(model: LoadedModel, target: Target, tree: TflmTree, arena_bytes: int, folder: Path) -> None:
     """The real firmware with a smaller arena says so, instead of running."""
-    less = generate_tflm(model.graph, without_metadata(model.data), arena=ExactArena(arena_bytes, "a test"))
+    less = generate_tflm(model.graph, model.data, arena=ExactArena(arena_bytes, "a test"))
     with pytest.raises(DeviceError, match=r"arena is too small|EC_ERROR_ARENA"):
         open_device(build_firmware(less, target, toolchain=GCC, output=folder, tflm=tree), target)
 
 
-def _figures(firmware: Firmware) -> str:
-    return f"arena {firmware.info.arena_bytes:,} B, code {firmware.sizes.code_bytes:,} B"
+def _figures(firmware: Firmware, instructions: float) -> str:
+    return f"{instructions:,.0f} instructions, arena {firmware.info.arena_bytes:,} B, code {firmware.sizes.code_bytes:,} B"
