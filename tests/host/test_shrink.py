@@ -297,6 +297,19 @@ def test_unreachable_budgets_and_wrong_settings(data):
     assert ShrinkSettings(macs=0.5, saliency="taylor").saliency is Criterion.TAYLOR
 
 
+def test_a_model_that_holds_all_its_channels(data):
+    """Where no channel may go, the hint names what keeps them: settings if there are some, and the layers' own reasons otherwise."""
+    shared = layers.Conv2D(3, 3, padding="same", activation="relu", name="shared")
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, layers.Dense(CLASSES, name="logits")(layers.GlobalAveragePooling2D()(shared(shared(image)))))
+    with pytest.raises(RecipeError, match="no channel of this model may go") as caught:
+        shrink(model, ShrinkSettings(macs=0.5), data)
+    assert caught.value.hint == "leave the step out; shared: it is an input of the model; logits: it is an output of the model"
+    with pytest.raises(RecipeError, match="no channel of this model may go") as caught:
+        shrink(model, ShrinkSettings(macs=0.5, exclude=("shared",)), data)
+    assert caught.value.hint == "shorten `exclude`"
+
+
 def test_saliency_that_reads_data(data):
     """Taylor terms, compared across layers as they are, choose channels too."""
     _, note = shrink(residual_model(), without_training(macs=0.6, saliency="taylor", normalize="none", ranking="saving"), data)

@@ -32,6 +32,9 @@ from edgecompress.keras_graph.walk import read_network
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe.shrink import ShrinkSettings
 
+_NAMED = 3
+"""Layers that a message tells the reason of."""
+
 
 @dataclass(frozen=True)
 class ShrinkNote:
@@ -174,7 +177,7 @@ def _scores(
         if operator.kind is not embeddings and not candidates.isdisjoint(ids.tolist())
     }
     if not scored:
-        raise RecipeError("shrink: no channel of this model may go", hint="shorten `exclude`, or set scope to 'all'")
+        raise RecipeError("shrink: no channel of this model may go", hint=_what_holds(groups, settings, paths))
     values = score_channels(
         model,
         list(scored),
@@ -187,6 +190,16 @@ def _scores(
         progress=progress,
     )
     return {scored[path]: value for path, value in values.items()}
+
+
+def _what_holds(groups: Groups, settings: ShrinkSettings, paths: Mapping[str, str]) -> str:
+    """Why no channel may go: the settings where they keep some, or else the model."""
+    if settings.exclude:
+        return "shorten `exclude`"
+    if settings.scope == "internal" and groups.merged:
+        return "set scope to 'all'"
+    kept = "; ".join(f"{kept.layer}: {kept.reason}" for kept in name_kept(groups.channels, groups.pinned, paths)[:_NAMED])
+    return f"leave the step out; {kept or 'no layer makes channels that another reads'}"
 
 
 def _remove_blocks(model: keras.Model, settings: ShrinkSettings, data: Data, budget: float) -> tuple[keras.Model, list[RemovedBlock]]:
