@@ -55,8 +55,17 @@ void ec_fully_connected_mve_s8(
 /* As ec_add_s8. */
 void ec_add_mve_s8(const ec_add_params *p, const int8_t *a, const int8_t *b, int32_t count, int8_t *out);
 
+/* As ec_mul_s8, for a scale that shifts to the right. */
+void ec_mul_mve_s8(const ec_mul_params *p, const int8_t *a, const int8_t *b, int32_t count, int8_t *out);
+
 /* As ec_average_pool_s8, for windows of up to 256 pixels. */
 void ec_average_pool_mve_s8(const ec_pool_params *p, const int8_t *in, int8_t *out);
+
+/* As ec_max_pool_s8. */
+void ec_max_pool_mve_s8(const ec_pool_params *p, const int8_t *in, int8_t *out);
+
+/* As ec_mean_s8, for a scale that shifts to the right and kept_strides[2] of 1. */
+void ec_mean_mve_s8(const ec_mean_params *p, const int8_t *in, int8_t *out);
 
 #ifdef __cplusplus
 }

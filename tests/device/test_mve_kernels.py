@@ -16,7 +16,7 @@ from edgecompress.numerics.reference import run_reference
 from edgecompress.target import load_target
 from tests.op_cases import Family, OpCases
 from tests.op_chains import convolution_chain
-from tests.op_families import add, pool, sub
+from tests.op_families import add, mean, mul, pool, sub
 from tests.wide_families import wide_conv2d, wide_dense, wide_depthwise
 
 pytestmark = pytest.mark.skipif(
@@ -29,7 +29,7 @@ Mix = tuple[tuple[Family, int], ...]
 # The serial protocol takes 32 inputs a model.
 MIXES: dict[str, Mix] = {
     "convolutions": ((wide_conv2d, 16), (wide_depthwise, 16)),
-    "dense_pools_sums": ((wide_dense, 6), (pool, 6), (add, 5), (sub, 5)),
+    "dense_pools_sums": ((wide_dense, 3), (pool, 6), (add, 3), (sub, 3), (mul, 4), (mean, 3)),
     "chains": ((convolution_chain, 32),),
 }
 

@@ -16,18 +16,25 @@ from tests.aot_host import HostProgram, compile_tflites
 from tests.conv_families import conv2d, depthwise, depthwise_without_bias, fully_connected
 from tests.op_cases import OpCases
 from tests.op_chains import convolution_chain
-from tests.op_families import add, pool, sub
+from tests.op_families import add, mean, mul, pool, sub
 from tests.wide_families import wide_conv2d, wide_dense, wide_depthwise
 
-FAMILIES = (conv2d, depthwise, depthwise_without_bias, fully_connected, add, sub, pool, wide_conv2d, wide_depthwise, wide_dense)
+FAMILIES = (conv2d, depthwise, depthwise_without_bias, fully_connected, add, sub, mul, mean, pool, wide_conv2d, wide_depthwise, wide_dense)
 SETS = [kernels for kernels in KernelSet if kernels is not KernelSet.PORTABLE]
 # Of each set, what the random models below must have called at least this often.
 CALLS = {
     KernelSet.THUMB2: {"ec_conv2d_thumb2_s8": 100},
-    KernelSet.DSP: {"ec_conv2d_dsp_s8": 90, "ec_conv2d_blocks_dsp_s8": 20, "ec_depthwise_conv2d_dsp_s8": 60, "ec_fully_connected_dsp_s8": 40, "ec_add_dsp_s8": 20},
+    KernelSet.DSP: {
+        "ec_conv2d_dsp_s8": 90,
+        "ec_conv2d_blocks_dsp_s8": 20,
+        "ec_depthwise_conv2d_dsp_s8": 60,
+        "ec_fully_connected_dsp_s8": 40,
+        "ec_add_dsp_s8": 20,
+    },
     KernelSet.MVE: {
         **{"ec_conv2d_mve_s8": 150, "ec_depthwise_conv2d_mve_s8": 100},
-        **{"ec_fully_connected_mve_s8": 40, "ec_add_mve_s8": 40, "ec_average_pool_mve_s8": 10},
+        **{"ec_fully_connected_mve_s8": 40, "ec_add_mve_s8": 40, "ec_mul_mve_s8": 10},
+        **{"ec_average_pool_mve_s8": 10, "ec_max_pool_mve_s8": 10, "ec_mean_mve_s8": 5},
     },
     KernelSet.WIDE: {
         **{"ec_conv2d_wide_s8": 150, "ec_depthwise_conv2d_wide_s8": 50, "ec_fully_connected_wide_s8": 60},

@@ -6,6 +6,7 @@ kernel's bounds do not hold (docs/kernels.md lists them).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,7 @@ from edgecompress.codegen.lower.packing_mve import (
 )
 from edgecompress.codegen.lower.rules import FastLowering, input_tensor, output_tensor
 from edgecompress.codegen.lower.weighted import bias_values
-from edgecompress.codegen.program import Constant, ConstantArg, Names, Overlap, ScratchArg, Step, TensorArg
+from edgecompress.codegen.program import Constant, ConstantArg, Names, Overlap, ParamsArg, ScratchArg, Step, TensorArg
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, PoolOptions, Tensor
 from edgecompress.numerics.reference.pool import pool_window
 from edgecompress.numerics.scales import convolution_scales, dense_scales
@@ -153,6 +154,13 @@ def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     return replace(portable, function="ec_add_mve_s8", kernel="kernels/mve/ec_add_mve_s8.c")
 
 
+def fast_mul(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Products of two tensors of one shape."""
+    if portable.function != "ec_mul_s8" or not _shifts_right(portable):
+        return None
+    return replace(portable, function="ec_mul_mve_s8", kernel="kernels/mve/ec_mul_mve_s8.c")
+
+
 def fast_average_pool(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     """Eight channels at once, while their sums fit int16."""
     source, options = input_tensor(graph, op, 0), op.options
@@ -162,6 +170,28 @@ def fast_average_pool(graph: Graph, op: Op, names: Names, portable: Step) -> Ste
     if window.filter_h * window.filter_w > _MOST_POOLED:
         return None
     return replace(portable, function="ec_average_pool_mve_s8", kernel="kernels/mve/ec_average_pool_mve_s8.c")
+
+
+def fast_max_pool(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Sixteen channels at once."""
+    return replace(portable, function="ec_max_pool_mve_s8", kernel="kernels/mve/ec_max_pool_mve_s8.c")
+
+
+def fast_mean(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Four sums at once where they lie side by side: means over an image, channel by channel."""
+    params = portable.arguments[0]
+    strides = params.fields["kept_strides"] if isinstance(params, ParamsArg) else ()
+    if not isinstance(strides, tuple) or strides[-1] != 1 or not _shifts_right(portable):
+        return None
+    return replace(portable, function="ec_mean_mve_s8", kernel="kernels/mve/ec_mean_mve_s8.c")
+
+
+def _shifts_right(portable: Step) -> bool:
+    """Whether the scale of a step's parameters does."""
+    params = portable.arguments[0]
+    scale = params.fields["scale"] if isinstance(params, ParamsArg) else None
+    shift = scale["shift"] if isinstance(scale, Mapping) else 0
+    return isinstance(shift, int) and shift < 0
 
 
 def _is_direct(options: ConvOptions, source: Tensor, kh: int, kw: int, output: Tensor) -> bool:
@@ -178,7 +208,11 @@ LOWER: dict[str, FastLowering] = {
     "CONV_2D": fast_conv2d,
     "DEPTHWISE_CONV_2D": fast_depthwise,
     "FULLY_CONNECTED": fast_fully_connected,
-    "AVERAGE_POOL_2D": fast_average_pool,
     "ADD": fast_add,
     "SUB": fast_add,
+    "MUL": fast_mul,
+    "AVERAGE_POOL_2D": fast_average_pool,
+    "MAX_POOL_2D": fast_max_pool,
+    "MEAN": fast_mean,
+    "SUM": fast_mean,
 }
