@@ -119,7 +119,7 @@ class Batch:
         self.data, self.inputs = grown.build()
         self.graph: Graph = read_tflite(self.data, name="cases")
         values = run_reference(self.graph, self.inputs)
-        self._expected = [values[i] for i in self.graph.outputs]
+        self.expected = [values[i] for i in self.graph.outputs]
 
     def on_host(self, kernels: KernelSet, folder: Path, calls: Counter[str] | None = None) -> list[Failure]:
         """Under sanitizers: on the plan as it is, and on an arena with poisoned gaps between all tensors."""
@@ -132,7 +132,8 @@ class Batch:
             results = program.run_all([(0, self.inputs), (1, self.inputs)])
         except AssertionError as error:
             return self._narrowed(where, str(error), lambda part, n: part.on_host(kernels, folder.with_name(f"{folder.name}{n}")))
-        return [failure for outputs in results for failure in self._differing(where, outputs)]
+        found = [failure for outputs in results for failure in self._differing(where, outputs)]
+        return list({failure.case: failure for failure in found}.values())
 
     def on_core(self, target: str, kernels: KernelSet, folder: Path, *, spread: bool = False, strict: bool = True) -> list[Failure]:
         """On an emulated core; with `spread` on an arena that is faster to plan."""
@@ -150,18 +151,18 @@ class Batch:
             return self._narrowed(
                 where, error.message, lambda part, n: part.on_core(target, kernels, folder.with_name(f"{folder.name}{n}"), **again)
             )
-        shaped = [np.frombuffer(ours, want.dtype).reshape(want.shape) for ours, want in zip(outputs, self._expected, strict=True)]
+        shaped = [np.frombuffer(ours, want.dtype).reshape(want.shape) for ours, want in zip(outputs, self.expected, strict=True)]
         return list(self._differing(where, shaped))
 
     def _differing(self, where: str, outputs: Sequence[NDArray[Any]]) -> Iterator[Failure]:
-        ends = [*self._first_output[1:], len(self._expected)]
+        ends = [*self._first_output[1:], len(self.expected)]
         for case, begin, end in zip(self.cases, self._first_output, ends, strict=True):
             for k in range(begin, end):
-                wrong = np.flatnonzero(outputs[k].reshape(-1) != self._expected[k].reshape(-1))
+                wrong = np.flatnonzero(outputs[k].reshape(-1) != self.expected[k].reshape(-1))
                 if wrong.size:
                     first = int(wrong[0])
-                    pair = f"element {first} is {outputs[k].reshape(-1)[first]}, expected {self._expected[k].reshape(-1)[first]}"
-                    yield Failure(case, where, f"{wrong.size} of {self._expected[k].size} elements differ, {pair}; {self._described(k)}")
+                    pair = f"element {first} is {outputs[k].reshape(-1)[first]}, expected {self.expected[k].reshape(-1)[first]}"
+                    yield Failure(case, where, f"{wrong.size} of {self.expected[k].size} elements differ, {pair}; {self._described(k)}")
                     break
 
     def _narrowed(self, where: str, problem: str, again: Any) -> list[Failure]:
