@@ -56,12 +56,13 @@ def pruning_note(dense: VariantFacts, pruned: VariantFacts) -> str:
     """What pruning bought, and what it did not, in one sentence of measured ratios."""
     smaller = (dense.gzip_bytes or 0) / (pruned.gzip_bytes or 1)
     shared = [target for target, profile in dense.profiles.items() if target in pruned.profiles and profile.latency.unit == "instructions"]
-    ratios = [_ratio(pruned.profiles[target].latency.p50, dense.profiles[target].latency.p50) for target in shared]
-    slowest = max((ratio for ratio in ratios if ratio is not None), default=1.0)
+    ratios = {target: _ratio(pruned.profiles[target].latency.p50, dense.profiles[target].latency.p50) for target in shared}
+    faster = {target: ratio for target, ratio in ratios.items() if ratio is not None and ratio < _NOTICEABLE}
     text = f"Pruning made the compressed file {smaller:.2f} times smaller than {dense.name}'s"
-    if slowest < _NOTICEABLE:
-        return f"{text}, and takes at most {slowest:.2f} times its instructions."
-    return f"{text}; it made nothing faster and no flash smaller, because these kernels multiply by zeros too."
+    if not faster:
+        return f"{text}; it made nothing faster and no flash smaller, because these kernels multiply by zeros too."
+    text = f"{text}; on {' and '.join(faster)} it takes at most {max(faster.values()):.2f} times its instructions"
+    return f"{text}." if len(faster) == len(ratios) else f"{text}, elsewhere the kernels multiply by zeros too."
 
 
 def _ratio(value: float | None, base: float | None) -> float | None:

@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.codegen.lower.channels import CHANNEL_BYTES, folded_channels
+from edgecompress.codegen.lower.channels import CHANNEL_BYTES
+from edgecompress.codegen.lower.layers import read_convolution
 from edgecompress.codegen.lower.leads import pixels_lead, rows_lead
 from edgecompress.codegen.lower.packing import (
     FILTERS,
@@ -26,10 +27,13 @@ from edgecompress.codegen.lower.packing import (
 )
 from edgecompress.codegen.lower.rules import FastLowering, input_tensor, output_tensor
 from edgecompress.codegen.lower.weighted import bias_values
-from edgecompress.codegen.program import Constant, ConstantArg, Field, LiteralArg, Names, Overlap, ParamsArg, ScratchArg, Step, TensorArg
+from edgecompress.codegen.program import Constant, ConstantArg, Field, LiteralArg, Names, ParamsArg, Step, TensorArg
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
-from edgecompress.numerics.scales import convolution_scales, dense_scales
+from edgecompress.numerics.scales import dense_scales
 from edgecompress.numerics.window import span
+
+FOLDER = "dsp"
+"""Of the kernels, below firmware/kernels."""
 
 BLOCK = 4
 """Weights of a block, along the input channels."""
@@ -46,75 +50,42 @@ _SCALE_BYTES = 8
 
 
 def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
-    """Two pixels against four filters. Not for weights that the model computes."""
-    options = op.options
-    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
-    if weights.data is None or source.is_constant or not isinstance(options, ConvOptions):
+    """Two pixels against four filters."""
+    options, layer = op.options, read_convolution(graph, op, portable)
+    if layer is None or not isinstance(options, ConvOptions):
         return None
-    filters, kh, kw, filter_c = weights.shape
-    groups = source.shape[3] // filter_c
+    filters, kh, kw, filter_c = layer.weights.shape
+    groups = layer.source.shape[3] // filter_c
     whole = groups == 1 and options.dilation_w == 1
     pairs = element_pairs(kh, kw * filter_c) if whole else element_pairs(kh * kw, filter_c)
-    scales = convolution_scales(source, weights, output, filters)
-    matrix = weights.data.reshape(filters, -1).astype(np.int8)
-    folded = fold_bias(matrix, bias_values(graph, op), source.zero_point)
-    packed = _pack_groups(matrix, groups, pairs)
-    if packed is None or not folded.fits or not shifts_right(scales) or not worth_padding(matrix.size, packed.size):
+    packed = _pack_groups(layer.matrix, groups, pairs)
+    if packed is None or not worth_padding(layer.matrix.size, packed.size):
         return None
     quads = groups * -(-filters // groups // FILTERS)
     comment = f"weights [{filters}][{kh}][{kw}][{filter_c}] (o, kh, kw, c), [{quads}][{len(pairs)}] words of two elements and two filters"
-    arguments = (
-        portable.arguments[0],
-        TensorArg(source.index),
-        ConstantArg(Constant(names.constant("weights"), "int8_t", packed, comment)),
-        folded_channels(names, folded, scales, source, weights, output),
-        ScratchArg(),
-        TensorArg(output.index),
-    )
-    return replace(
-        portable,
-        function="ec_conv2d_dsp_s8",
-        kernel="kernels/dsp/ec_conv2d_dsp_s8.c",
-        arguments=arguments,
-        scratch_bytes=quads * FILTERS * CHANNEL_BYTES + 8 * len(pairs),
-        overlaps=(Overlap(source.index, output.index, pixels_lead(options, source, weights, output, groups)),),
-    )
+    weights = (ConstantArg(Constant(names.constant("weights"), "int8_t", packed, comment)),)
+    scratch = quads * FILTERS * CHANNEL_BYTES + 8 * len(pairs)
+    lead = pixels_lead(options, layer.source, layer.weights, layer.output, groups)
+    return layer.step(names, "ec_conv2d_dsp_s8", FOLDER, weights, scratch, lead)
 
 
 def sparse_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     """Only blocks of four input channels that are not all zero, where that takes fewer instructions. Not for groups."""
-    options = op.options
-    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
-    if weights.data is None or source.is_constant or not isinstance(options, ConvOptions):
+    options, layer = op.options, read_convolution(graph, op, portable)
+    if layer is None or not isinstance(options, ConvOptions):
         return None
-    filters, kh, kw, filter_c = weights.shape
-    if filter_c % BLOCK or filter_c != source.shape[3]:
+    filters, kh, kw, filter_c = layer.weights.shape
+    if filter_c % BLOCK or filter_c != layer.source.shape[3]:
         return None
-    matrix = weights.data.reshape(filters, -1).astype(np.int8)
-    scales = convolution_scales(source, weights, output, filters)
-    folded = fold_bias(matrix, bias_values(graph, op), source.zero_point)
-    blocks = pack_blocks(matrix)
-    if blocks is None or not folded.fits or not shifts_right(scales) or not _blocks_pay(matrix, blocks):
+    blocks = pack_blocks(layer.matrix)
+    if blocks is None or not _blocks_pay(layer.matrix, blocks):
         return None
-    kept = f"{blocks.count} of {matrix.size // BLOCK} blocks of {BLOCK}, a distance in front of each"
+    kept = f"{blocks.count} of {layer.matrix.size // BLOCK} blocks of {BLOCK}, a distance in front of each"
     comment = f"weights [{filters}][{kh}][{kw}][{filter_c}] (o, kh, kw, c): {kept}"
-    arguments = (
-        portable.arguments[0],
-        TensorArg(source.index),
-        ConstantArg(Constant(names.constant("blocks"), "int8_t", blocks.stream, comment)),
-        LiteralArg(blocks.stream.size),
-        folded_channels(names, folded, scales, source, weights, output),
-        ScratchArg(),
-        TensorArg(output.index),
-    )
-    return replace(
-        portable,
-        function="ec_conv2d_blocks_dsp_s8",
-        kernel="kernels/dsp/ec_conv2d_blocks_dsp_s8.c",
-        arguments=arguments,
-        scratch_bytes=-(-filters // FILTERS) * FILTERS * CHANNEL_BYTES + _ELEMENT_BYTES * matrix.shape[1],
-        overlaps=(Overlap(source.index, output.index, pixels_lead(options, source, weights, output, at_once=_BLOCK_PIXELS)),),
-    )
+    weights = (ConstantArg(Constant(names.constant("blocks"), "int8_t", blocks.stream, comment)), LiteralArg(blocks.stream.size))
+    scratch = -(-filters // FILTERS) * FILTERS * CHANNEL_BYTES + _ELEMENT_BYTES * layer.matrix.shape[1]
+    lead = pixels_lead(options, layer.source, layer.weights, layer.output, at_once=_BLOCK_PIXELS)
+    return layer.step(names, "ec_conv2d_blocks_dsp_s8", FOLDER, weights, scratch, lead)
 
 
 def best_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
@@ -131,37 +102,17 @@ def _blocks_pay(matrix: NDArray[np.int8], blocks: Blocks) -> bool:
 
 def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     """Four channels of two pixels. Not for a depth multiplier, for a stride beyond 2, nor for taps that lie apart in a row."""
-    options = op.options
-    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
-    if weights.data is None or source.is_constant or not isinstance(options, DepthwiseConvOptions):
+    options, layer = op.options, read_convolution(graph, op, portable)
+    if layer is None or not isinstance(options, DepthwiseConvOptions):
         return None
     if options.depth_multiplier != 1 or options.stride_w > 2 or options.dilation_w != 1:
         return None
-    _, kh, kw, channels = weights.shape
-    scales = convolution_scales(source, weights, output, channels)
-    matrix = weights.data.reshape(-1, channels).astype(np.int8).T
-    folded = fold_bias(matrix, bias_values(graph, op), source.zero_point)
-    if not folded.fits or not shifts_right(scales):
-        return None
+    _, kh, kw, channels = layer.weights.shape
     quads = -(-channels // FILTERS)
-    row_bytes = 8 * ((2 * -(-output.shape[2] // 2) - 1) * options.stride_w + kw)
+    row_bytes = 8 * ((2 * -(-layer.output.shape[2] // 2) - 1) * options.stride_w + kw)
     scratch = quads * (FILTERS * CHANNEL_BYTES + kh * (4 + 8 * kw) + row_bytes * span(kh, options.dilation_h)) + row_bytes
-    arguments = (
-        portable.arguments[0],
-        TensorArg(source.index),
-        portable.arguments[2],
-        folded_channels(names, folded, scales, source, weights, output),
-        ScratchArg(),
-        TensorArg(output.index),
-    )
-    return replace(
-        portable,
-        function="ec_depthwise_conv2d_dsp_s8",
-        kernel="kernels/dsp/ec_depthwise_conv2d_dsp_s8.c",
-        arguments=arguments,
-        scratch_bytes=scratch,
-        overlaps=(Overlap(source.index, output.index, rows_lead(options, source, weights, output)),),
-    )
+    lead = rows_lead(options, layer.source, layer.weights, layer.output)
+    return layer.step(names, "ec_depthwise_conv2d_dsp_s8", FOLDER, (portable.arguments[2],), scratch, lead)
 
 
 def fast_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
