@@ -176,7 +176,7 @@ class Network:
         self._ops.append(Op(len(self._ops), kind, 1, tuple(inputs), (output,), options))
 
 
-_SEARCH = "the search finds the bound with twice its limit of conditions"
+_SEARCH = "the search finds the bound with four times its limit of conditions"
 # What is above, and why; the rest must not be.
 _ABOVE = {
     ("shuffle", KernelSet.PORTABLE): _SEARCH,
