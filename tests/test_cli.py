@@ -44,7 +44,7 @@ def failing_inspect(monkeypatch):
     """`edgecompress inspect` raises what it is given."""
 
     def install(error: BaseException) -> None:
-        def raising(model: Path) -> None:
+        def raising(model: Path, **options: object) -> None:
             raise error
 
         monkeypatch.setattr(pipeline, "inspect", raising)
@@ -236,7 +236,7 @@ def test_library_chatter_is_left_out_and_trouble_is_not():
         "import os, sys\n"
         "from edgecompress import errors, pipeline\n"
         "from edgecompress.cli import main\n"
-        "def noisy(model):\n"
+        "def noisy(model, **options):\n"
         "    os.write(2, b'I0000 00:00:1.0 3311 port.cc:153] oneDNN\\nreal trouble\\n2026-01-01 10:10:10.123: W tensorflow/x.cc] y\\n')\n"
         "    print('a warning of ours', file=sys.stderr)\n"
         "    raise errors.ModelError('it went so')\n"
@@ -273,7 +273,7 @@ def test_sigterm_unwinds():
         "from edgecompress import pipeline\n"
         "from edgecompress.cli import main\n"
         "from edgecompress.files import replacing\n"
-        "def slow(model):\n"
+        "def slow(model, **options):\n"
         "    with replacing(pathlib.Path(sys.argv[1]) / 'result'):\n"
         "        print('ready', flush=True)\n"
         "        time.sleep(60)\n"

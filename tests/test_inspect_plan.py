@@ -37,17 +37,29 @@ def test_a_gap_is_a_share_of_the_bound(capsys: pytest.CaptureFixture[str]) -> No
     info = generate_aot(read_tflite(tiny_classifier(), name="model")).info
     peak = info.arena_peak_bytes
     assert peak is not None
-    _print_plan(stdout_console(), replace(info, arena_bound_bytes=peak - 16))
+    _print_plan(stdout_console(), replace(info, arena_bound_bytes=peak - 16), "portable")
     assert LINE.findall(capsys.readouterr().out) == [(str(peak), str(peak - 16), f"{1600 / (peak - 16):.1f} %")]
 
 
 def test_a_plan_without_a_bound_has_no_such_line(capsys: pytest.CaptureFixture[str]) -> None:
     """A firmware of an older version stated none: nothing is made up in its place."""
     info = generate_aot(read_tflite(tiny_classifier(), name="model")).info
-    _print_plan(stdout_console(), replace(info, arena_bound_bytes=None))
+    _print_plan(stdout_console(), replace(info, arena_bound_bytes=None), "portable")
     shown = capsys.readouterr().out
-    assert "Memory plan of the generated C: arena " in shown
+    assert "Memory plan of the generated C, portable kernels: arena " in shown
     assert "lower bound" not in shown
+
+
+def test_a_plan_is_made_for_the_kernels_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Kernels with scratch have another plan, and the line says whose it is."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tiny_classifier())
+    arenas = []
+    for kernels in ("portable", "dsp"):
+        assert main(["inspect", str(path), "--kernels", kernels]) == 0
+        arenas.append(re.findall(rf"generated C, {kernels} kernels: arena ([\d,]+) B", capsys.readouterr().out))
+    assert all(arenas), arenas
+    assert arenas[0] != arenas[1]
 
 
 def test_a_model_without_a_plan_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

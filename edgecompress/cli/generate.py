@@ -9,6 +9,7 @@ import click
 from edgecompress.cli.options import (
     engine_option,
     keep_input_option,
+    kernels_option,
     model_argument,
     name_option,
     offline_plan_option,
@@ -27,14 +28,7 @@ from edgecompress.cli.options import (
     type=click.Choice(["plain", "cmake", "arduino", "platformio", "zephyr", "esp-idf"]),
     help="A project of this ecosystem, with a main that runs a golden vector. [default: the sources alone]",
 )
-@click.option(
-    "--kernels",
-    type=click.Choice(["portable", "thumb2", "dsp", "mve", "wide"]),
-    default="portable",
-    show_default=True,
-    help="Kernels of the aot engine: plain C, for Cortex-M3 (thumb2), for cores with the DSP extension (Cortex-M4, M7, M33) or MVE (M55), "
-    "or for x86-64 and 64-bit Arm, chosen as the program runs (wide).",
-)
+@kernels_option
 @offline_plan_option
 def command(
     model: Path, engine: str, output: Path, name: str | None, keep_input: bool, layout: str | None, kernels: str, offline_plan: bool

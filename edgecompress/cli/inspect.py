@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecompress.cli.options import model_argument
+from edgecompress.cli.options import kernels_option, model_argument
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,15 +27,20 @@ _TEXT_WIDTH = 400
 
 @click.command(short_help="A model's ops, shapes, MACs, memory plan.")
 @model_argument
-def command(model: Path) -> None:
-    """Show a model's inputs, outputs, metadata, ops, shapes, MACs, the memory plan of its generated C, and what TFLM lacks for it."""
+@kernels_option
+def command(model: Path, kernels: str) -> None:
+    """Show a model's inputs, outputs, metadata, ops, shapes, MACs, the memory plan of its generated C, and what TFLM lacks for it.
+
+    The plan depends on the kernels: `build` takes those of its target.
+    """
     from rich.text import Text
 
     from edgecompress.cli.console import stdout_console
     from edgecompress.cli.text import printable
     from edgecompress.pipeline import inspect
+    from edgecompress.target import KernelSet
 
-    inspection = inspect(model)
+    inspection = inspect(model, kernels=KernelSet(kernels))
     console = stdout_console()
     _print_model(console, inspection.graph)
     if inspection.metadata is not None:
@@ -46,7 +51,7 @@ def command(model: Path) -> None:
     if inspection.plan is None:
         console.print(f"No memory plan: the aot engine cannot take this model. {inspection.reason}")
     else:
-        _print_plan(console, inspection.plan)
+        _print_plan(console, inspection.plan, kernels)
     if inspection.tflm_findings:
         _print_findings(console, inspection.tflm_findings)
 
@@ -136,11 +141,11 @@ def _print_ops(console: Console, graph: Graph) -> None:
     print_table(console, columns, rows)
 
 
-def _print_plan(console: Console, plan: ModelInfo) -> None:
+def _print_plan(console: Console, plan: ModelInfo, kernels: str) -> None:
     from edgecompress.cli.tables import Column, print_table
     from edgecompress.units import format_bytes, format_gap
 
-    console.print(f"Memory plan of the generated C: arena {format_bytes(plan.arena_bytes)}, {len(plan.steps)} steps")
+    console.print(f"Memory plan of the generated C, {kernels} kernels: arena {format_bytes(plan.arena_bytes)}, {len(plan.steps)} steps")
     peak, bound = plan.arena_peak_bytes, plan.arena_bound_bytes
     if peak is not None and bound is not None:
         console.print(f"Peak {format_bytes(peak)}, lower bound {format_bytes(bound)}, gap {format_gap(peak, bound)}")

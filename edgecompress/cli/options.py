@@ -137,6 +137,15 @@ port_option = click.option(
 name_option = click.option(
     "--name", metavar="NAME", callback=read_name, help="What the model is called in C, a C identifier. [default: from the file's name]"
 )
+kernels_option = click.option(
+    "--kernels",
+    type=click.Choice(["portable", "thumb2", "dsp", "mve", "wide"]),
+    default="portable",
+    show_default=True,
+    help="Kernels of the aot engine: plain C, for Cortex-M3 (thumb2), for cores with the DSP extension (Cortex-M4, M7, M33) or MVE (M55), "
+    "or for x86-64 and 64-bit Arm, chosen as the program runs (wide).",
+)
+
 keep_input_option = click.option(
     "--keep-input", is_flag=True, help="Never let an inference overwrite its input buffer (costs arena when the plan would reuse it)."
 )

@@ -11,6 +11,7 @@ from edgecompress.convert.metadata import ModelMetadata, read_metadata
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph
 from edgecompress.pipeline.sources import load_model
+from edgecompress.target import KernelSet
 
 if TYPE_CHECKING:
     from edgecompress.codegen import Finding
@@ -37,8 +38,11 @@ class Inspection:
     metadata_problem: str
 
 
-def inspect(model: Path) -> Inspection:
+def inspect(model: Path, *, kernels: KernelSet = KernelSet.PORTABLE) -> Inspection:
     """Read a .tflite and plan it.
+
+    Args:
+        kernels: whose scratch and overlaps the plan is made with.
 
     Raises:
         ModelError: the file is missing, damaged or not a .tflite.
@@ -53,7 +57,7 @@ def inspect(model: Path) -> Inspection:
     metadata, problem = _read_metadata(loaded.data)
     findings = find_unsupported(loaded.graph, Engine.TFLM)
     try:
-        return Inspection(loaded.graph, generate_aot(loaded.graph).info, "", findings, metadata, problem)
+        return Inspection(loaded.graph, generate_aot(loaded.graph, kernels=kernels).info, "", findings, metadata, problem)
     except ModelError as e:
         return Inspection(loaded.graph, None, e.message, findings, metadata, problem)
 
