@@ -6,8 +6,9 @@
 
 A round measures all three one after the other on the same core, so that whatever else the computer does meets all of them; a ratio is the
 median over the rounds of aot / the other, of the medians of one round. Below 1, the generated C is faster. Absolute times are those of the
-best round, and no promise. LiteRT is called from Python, which adds a microsecond or two to each of its runs; it picks its instructions
-when it starts, so the generated C is tuned to this core as well (`--tune portable` does not).
+best round, and no promise. LiteRT is called from Python, which adds a microsecond or two to each of its runs. It picks its instructions
+when it starts, and so do the kernels of the generated C (`--kernels portable` does not); its other code is tuned to this core as well
+(`--tune portable` is not).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from edgecompress.numerics.lcg import lcg_inputs
 from edgecompress.pipeline.reference import check_parity
 from edgecompress.pipeline.sources import load_model
 from edgecompress.profile import nearest_rank
+from edgecompress.target import KernelSet
 
 COLUMNS = ("model", "aot us", "reference us", "XNNPACK us", "aot / reference", "aot / XNNPACK", "rounds", "bytes")
 AOT, REFERENCE, XNNPACK = "aot", "reference", "xnnpack"
@@ -56,6 +58,8 @@ def main() -> int:
     parser.add_argument("models", nargs="*", type=Path, help="int8 .tflite files; those of $EDGECOMPRESS_DATA/models by default")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--tune", choices=[tune.value for tune in Tune], default=Tune.NATIVE.value, help="of the generated C")
+    kernels = (KernelSet.WIDE.value, KernelSet.PORTABLE.value)
+    parser.add_argument("--kernels", choices=kernels, default=KernelSet.WIDE.value, help="of the generated C")
     parser.add_argument("--quick", action="store_true", help="one short round")
     arguments = parser.parse_args()
     models = arguments.models or _data_models()
@@ -70,7 +74,7 @@ def main() -> int:
     shares: list[float] = []
     try:
         for model in models:
-            row, seen = compare(model, Tune(arguments.tune), core=core, rounds=rounds, seconds=seconds)
+            row, seen = compare(model, KernelSet(arguments.kernels), Tune(arguments.tune), core=core, rounds=rounds, seconds=seconds)
             print("  ".join(_padded(row)), flush=True)
             shares += seen
     except EdgeCompressError as error:
@@ -80,10 +84,10 @@ def main() -> int:
     return 0
 
 
-def compare(path: Path, tune: Tune, *, core: int, rounds: int, seconds: float) -> tuple[tuple[str, ...], list[float]]:
+def compare(path: Path, kernels: KernelSet, tune: Tune, *, core: int, rounds: int, seconds: float) -> tuple[tuple[str, ...], list[float]]:
     """The row of one model, and the shares of the core that its measurements had."""
     model = load_model(path)
-    generated = generate_aot(model.graph)
+    generated = generate_aot(model.graph, kernels=kernels)
     inputs = lcg_inputs(1, [spec.bytes for spec in generated.info.inputs])
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder, ExitStack() as stack:
         runner = build_runner(generated, find_machine(platform.machine()), tune=tune, output=Path(folder))

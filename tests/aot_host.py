@@ -45,10 +45,11 @@ _NUMPY = {DType.INT8: np.int8, DType.UINT8: np.uint8, DType.INT16: np.int16, DTy
 
 @dataclass(frozen=True)
 class HostCompiler:
-    """A C compiler for this machine, and its flags for tests."""
+    """A C compiler, and its flags for tests; `emulator` starts its programs where they are another machine's."""
 
     command: tuple[str, ...]
     flags: tuple[str, ...]
+    emulator: tuple[str, ...] = ()
 
 
 @cache
@@ -71,6 +72,7 @@ class HostProgram:
 
     executable: Path
     models: tuple[GeneratedModel, ...]
+    emulator: tuple[str, ...] = ()
 
     def run(self, model: int, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Outputs of one inference, in the shapes and types of the model's outputs."""
@@ -80,7 +82,8 @@ class HostProgram:
     def run_all(self, jobs: Sequence[tuple[int, Sequence[NDArray[Any]]]]) -> list[list[NDArray[Any]]]:
         """One inference after the other, in one process."""
         request = b"".join(self._request(model, inputs) for model, inputs in jobs)
-        done = subprocess.run([str(self.executable)], input=request, capture_output=True, timeout=RUN_TIMEOUT_S, check=False)
+        command = [*self.emulator, str(self.executable)]
+        done = subprocess.run(command, input=request, capture_output=True, timeout=RUN_TIMEOUT_S, check=False)
         if done.returncode != 0:
             raise AssertionError(f"the generated program failed with {done.returncode}:\n{done.stderr.decode(errors='replace')[-3000:]}")
         reply, results = memoryview(done.stdout), []
@@ -103,8 +106,12 @@ def _raw(value: NDArray[Any], spec: TensorSpec) -> bytes:
     return np.ascontiguousarray(value).tobytes()
 
 
-def compile_models(models: Sequence[GeneratedModel], folder: Path, *, kernel_flags: tuple[str, ...] = ()) -> HostProgram:
-    """One program of all `models` in `folder`. Their names must differ; warnings are errors."""
+def compile_models(
+    models: Sequence[GeneratedModel], folder: Path, *, kernel_flags: tuple[str, ...] = (), compiler: HostCompiler | None = None
+) -> HostProgram:
+    """One program of all `models` in `folder`, by this machine's compiler unless another is given. Their names must differ; warnings are
+    errors."""
+    compiler = compiler or host_compiler()
     folder.mkdir(parents=True, exist_ok=True)
     for model in models:
         for name, text in model.files.items():
@@ -115,8 +122,9 @@ def compile_models(models: Sequence[GeneratedModel], folder: Path, *, kernel_fla
     sources = [folder / "main.c", *sorted(folder / name for model in models for name in model.files if name.endswith(".c"))]
     executable = folder / "models"
     # Generated sources hold megabytes of numbers, no loops: they need no optimizer.
-    _compile([*map(str, sources), *(str(_kernel_object(k, kernel_flags)) for k in kernels), f"-I{folder}", "-O0", "-o", str(executable)])
-    return HostProgram(executable, tuple(models))
+    objects = [str(_kernel_object(k, kernel_flags, compiler)) for k in kernels]
+    compile_c([*map(str, sources), *objects, f"-I{folder}", "-O0", "-o", str(executable)], compiler)
+    return HostProgram(executable, tuple(models), compiler.emulator)
 
 
 def compile_tflites(
@@ -126,10 +134,11 @@ def compile_tflites(
     keep_input: bool = False,
     kernel_flags: tuple[str, ...] = (),
     kernels: KernelSet = KernelSet.PORTABLE,
+    compiler: HostCompiler | None = None,
 ) -> HostProgram:
     """Read, generate and compile .tflite files; they are named m0, m1, ..."""
     models = [generate_aot(read_tflite(data, name=f"m{n}"), keep_input=keep_input, kernels=kernels) for n, data in enumerate(files)]
-    return compile_models(models, folder, kernel_flags=kernel_flags)
+    return compile_models(models, folder, kernel_flags=kernel_flags, compiler=compiler)
 
 
 @cache
@@ -140,15 +149,15 @@ def _object_folder() -> Path:
 
 
 @cache
-def _kernel_object(kernel: str, flags: tuple[str, ...]) -> Path:
+def _kernel_object(kernel: str, flags: tuple[str, ...], compiler: HostCompiler) -> Path:
     """A kernel compiled with every warning and sanitizer; once a session."""
-    target = _object_folder() / f"{kernel.replace('/', '_')}{len(flags)}.o"
-    _compile([*flags, "-c", str(FIRMWARE / kernel), "-o", str(target)])
+    target = _object_folder() / f"{len(list(_object_folder().iterdir()))}_{Path(kernel).stem}.o"
+    compile_c([*flags, "-c", str(FIRMWARE / kernel), "-o", str(target)], compiler)
     return target
 
 
-def _compile(arguments: Sequence[str]) -> None:
-    compiler = host_compiler()
+def compile_c(arguments: Sequence[str], compiler: HostCompiler) -> None:
+    """Run a compiler with its flags; the headers of the kernels are found."""
     command = [*compiler.command, *compiler.flags, f"-I{FIRMWARE / 'include'}", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode != 0:

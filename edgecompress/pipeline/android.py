@@ -14,6 +14,7 @@ from edgecompress.pipeline.described import labels_inside, metadata_inside, with
 from edgecompress.pipeline.golden import golden_vectors
 from edgecompress.pipeline.reference import LITERT_TOLERANCE
 from edgecompress.pipeline.sources import LoadedModel, generate_sources, load_model
+from edgecompress.target import KernelSet
 
 # LiteRT's CPU kernels on a phone round once, the reference twice; the generated C computes as the reference does.
 _TOLERANCE = {Layout.LITERT: LITERT_TOLERANCE, Layout.AOT: 0}
@@ -83,7 +84,7 @@ def build_android(
 def _aot_files(model: LoadedModel, module: Module) -> dict[str, bytes]:
     from edgecompress.build.android.aot import aot_files
 
-    return aot_files(module, generate_sources(model, Engine.AOT, name=module.names.asset, keep_input=False))
+    return aot_files(module, generate_sources(model, Engine.AOT, name=module.names.asset, keep_input=False, kernels=KernelSet.WIDE))
 
 
 def _check_leftovers(output: Path, files: Mapping[str, bytes]) -> None:

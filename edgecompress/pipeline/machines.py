@@ -22,6 +22,7 @@ from edgecompress.device.remote import LocalRemote, Remote, closed_on_failure
 from edgecompress.errors import DeviceError, TargetError, UserError
 from edgecompress.pipeline.sources import LoadedModel, generate_sources
 from edgecompress.progress import Progress, silent
+from edgecompress.target import KernelSet
 
 if TYPE_CHECKING:
     from edgecompress.device.adb import PhoneFacts
@@ -187,18 +188,22 @@ def _reach(target: str, progress: Progress) -> Remote:
 def _open_native(
     target: str, model: LoadedModel, options: MachineOptions, seconds: Seconds, folder: Path, progress: Progress
 ) -> OpenedMachine:
-    from edgecompress.build.linux import Tune, build_runner, find_machine
+    from edgecompress.build.linux import Machine, Tune, build_runner, find_machine
     from edgecompress.device.native import open_native, parse_core
 
     core = parse_core(options.core)
-    generated = generate_sources(model, Engine.AOT, name=None, keep_input=False)
+    # What the generated C cannot do is said before a machine is looked for.
+    portable = generate_sources(model, Engine.AOT, name=None, keep_input=False)
     remote = _reach(target, progress)
     with closed_on_failure(remote):
         facts = _facts(target, remote)
+        machine = find_machine(_architecture(target, remote, facts))
+        wide = machine in (Machine.X86_64, Machine.AARCH64)
+        generated = generate_sources(model, Engine.AOT, name=None, keep_input=False, kernels=KernelSet.WIDE) if wide else portable
         # A program for this computer is used at once and nowhere else: it may use all that its processor has.
         tune = Tune.NATIVE if target == LOCAL else Tune.PORTABLE
         progress("building the program", 0, None)
-        runner = build_runner(generated, find_machine(_architecture(target, remote, facts)), tune=tune, output=folder)
+        runner = build_runner(generated, machine, tune=tune, output=folder)
         facts["tuned for"] = "this processor" if tune is Tune.NATIVE else "any of its kind"
     times = {"min_seconds": seconds.timed, "warmup_seconds": seconds.warmup}
     device = open_native(remote, runner.executable, generated.info, core=core, **times)
