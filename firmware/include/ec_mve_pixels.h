@@ -15,15 +15,20 @@ typedef struct {
 
 static inline ec_mve_job ec_mve_job_of(ec_mve_length length, int32_t zero_point, int32_t low, int32_t high)
 {
-    const ec_mve_job job = {
-        .rounds = length.rounds,
-        .tail = length.tail,
-        .entry = length.entry,
-        .zero_point = zero_point,
-        .low = low,
-        .high = high,
-        .blocks = length.blocks,
-    };
+    ec_mve_job job;
+    job.x0 = job.x1 = NULL;
+    job.start = job.loop = 0;
+    job.weights = NULL;
+    job.fours = job.end = NULL;
+    job.out0 = job.out1 = NULL;
+    job.x_step = job.out_step = job.pairs = 0;
+    job.rounds = length.rounds;
+    job.tail = length.tail;
+    job.entry = length.entry;
+    job.zero_point = zero_point;
+    job.low = low;
+    job.high = high;
+    job.blocks = length.blocks;
     return job;
 }
 
