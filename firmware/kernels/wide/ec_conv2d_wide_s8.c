@@ -45,9 +45,29 @@ static int8_t *copy_row(const ec_conv_params *p, const int8_t *row, int32_t x, i
     return ec_wide_fill(to, (int8_t)p->in_zero_point, (p->filter_w - taps.last) * p->filter_c);
 }
 
+/* Whether all taps lie inside, those of a row side by side. */
+static bool is_inside(const ec_conv_params *p, int32_t y, int32_t x)
+{
+    return p->dilation_w * p->in.c == p->filter_c && y >= 0 && y + (p->filter_h - 1) * p->dilation_h < p->in.h && x >= 0 &&
+           x + p->filter_w <= p->in.w;
+}
+
+static int8_t *copy_inside(const ec_conv_params *p, const int8_t *from, int8_t *to)
+{
+    const int32_t run = p->filter_w * p->filter_c, row = p->dilation_h * p->in.w * p->in.c;
+    for (int32_t ky = 0; ky < p->filter_h; ky++, from += row)
+        to = ec_wide_copy(to, from, run);
+    return to;
+}
+
 static void copy_window(const ec_conv_params *p, place at, int32_t channel, int8_t *to)
 {
     const int32_t y = at.y * p->stride_h - p->pad_top, x = at.x * p->stride_w - p->pad_left;
+    if (is_inside(p, y, x)) {
+        to = copy_inside(p, at.image + (y * p->in.w + x) * p->in.c, to);
+        ec_wide_window_end(to, p->filter_h * p->filter_w * p->filter_c);
+        return;
+    }
     for (int32_t ky = 0; ky < p->filter_h; ky++) {
         const int32_t row = y + ky * p->dilation_h;
         if (row >= 0 && row < p->in.h)
