@@ -156,11 +156,24 @@ def test_options_arrive_as_they_were_given(output, monkeypatch):
     extra = (
         []
         if output is None
-        else ["-o", output, "--name", "kws", "--keep-input", "--engine", "tflm", "--toolchain", "gcc", "--tflm-dir", "tflm"]
+        else [
+            "-o",
+            output,
+            "--name",
+            "kws",
+            "--keep-input",
+            "--engine",
+            "tflm",
+            "--toolchain",
+            "gcc",
+            "--tflm-dir",
+            "tflm",
+            "--no-offline-plan",
+        ]
     )
     assert main(["build", "cortex-m7", "m.tflite", *extra]) == 0
     expected = {"target": "cortex-m7", "model": Path("m.tflite"), "engine": Engine.AOT, "toolchain": None}
     given = {"engine": Engine.TFLM, "toolchain": "gcc", "output": Path("build/out"), "name": "kws", "keep_input": True}
-    given["tflm_dir"] = Path("tflm")
-    rest = {"output": None, "name": None, "keep_input": False, "tflm_dir": None}
+    given |= {"tflm_dir": Path("tflm"), "offline_plan": False}
+    rest = {"output": None, "name": None, "keep_input": False, "tflm_dir": None, "offline_plan": True}
     assert asked == {**expected, **(rest if output is None else given)}
