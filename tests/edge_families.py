@@ -1,8 +1,8 @@
 """Random layers at the edges of what fast kernels take: each draw steps on one side or the other of a bound.
 
-Beside `conv_families` (every option that TFLM takes) and `wide_families` (the scales of trained models) these have sums near 2^23 and 2^30,
-weights of -128 where a packing allows them and where it does not, scales from 1e-11 up, strides over the size of the image, and images of
-one pixel. For the oracle and generated C alone.
+Beside `conv_families` (every option that TFLM takes) and `wide_families` (the scales of trained models) these have sums around 2^23 and
+2^30, weights of -128 where a packing allows them and where it does not, scales from 1e-11 up, strides over the size of the image, and
+images of one pixel. For the oracle and generated C alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def edge_conv2d(c: OpCases) -> None:
 def edge_pointwise(c: OpCases) -> None:
     """Filters of 1x1, with strides, on few pixels or many channels."""
     n, h, w = _image(c)
-    depth, filters = int(c.pick(1, 3, 4, 6, 8, 13, 16, 31, 64, 129)), int(c.pick(1, 2, 3, 4, 5, 8, 11, 16, 33))
+    depth, filters = int(c.pick(1, 3, 4, 6, 8, 13, 16, 31, 64, 129, 600)), int(c.pick(1, 2, 3, 4, 5, 8, 11, 16, 33))
     strides = int(c.pick(1, 1, 1, 2, 9)), int(c.pick(1, 1, 1, 2, 9))
     _convolve(c, "CONV_2D", (n, h, w, depth), (filters, 1, 1, depth), strides, (1, 1))
 
@@ -47,11 +47,33 @@ def edge_depthwise(c: OpCases) -> None:
 
 def edge_dense(c: OpCases) -> None:
     """Long and short rows, one or several; weights of one scale or of one a channel."""
-    rows, depth, units = int(c.pick(1, 1, 1, 2, 3)), int(c.pick(1, 2, 3, 5, 8, 17, 64, 127, 300)), int(c.pick(1, 2, 3, 4, 5, 8, 13, 22))
+    rows, depth, units = (
+        int(c.pick(1, 1, 1, 2, 3)),
+        int(c.pick(1, 2, 3, 5, 8, 17, 64, 127, 300, 515, 520, 1100)),
+        int(c.pick(1, 2, 3, 4, 5, 8, 13)),
+    )
     q = _input_quantization(c)
     weights, bias, qo = _weights(c, q, (units, depth), 0)
     clamp = activation(c, qo["scale"])
-    c.builder.op("FULLY_CONNECTED", [c.input((rows, depth), **q), weights, *bias], [c.output((rows, units), **qo)], activation=clamp)
+    c.builder.op("FULLY_CONNECTED", [_input(c, (rows, depth), q), weights, *bias], [c.output((rows, units), **qo)], activation=clamp)
+
+
+def edge_sums(c: OpCases) -> None:
+    """The largest sums there are, 128 times 127 or 128 in each product: with 516 of them they reach 2^23, and outputs tell them apart."""
+    depth, units = int(c.pick(511, 512, 515, 516, 517, 520, 1030, 2100)), int(c.rng.integers(1, 7))
+    q = {"scale": c.scale(), "zero_point": c.zero_point()}
+    rows = np.array([c.pick(-128, -127, 127, 127) for _ in range(units)], np.int8)
+    scales = np.full(units, c.scale(0.002, 0.02), np.float32)
+    dense = c.pick(True, False)
+    shape = (units, depth) if dense else (units, 1, 1, depth)
+    weights = c.constant(np.broadcast_to(rows.reshape(-1, *(1,) * (len(shape) - 1)), shape), "int8", scale=scales, axis=0)
+    bias = c.constant(c.rng.integers(-2000, 2000, units), "int32", scale=float(np.float32(q["scale"]) * scales[0]))
+    qo = {"scale": float(np.float32(q["scale"] * scales[0] * 128 * 127 * depth / c.pick(90, 200))), "zero_point": c.zero_point()}
+    source = c.input((1, depth) if dense else (1, 1, 2, depth), **q)
+    c.values[-1][...] = c.pick(-128, -128, 127)
+    output = c.output((1, units) if dense else (1, 1, 2, units), **qo)
+    options = {} if dense else {"padding": "VALID", "stride_h": 1, "stride_w": 1}
+    c.builder.op("FULLY_CONNECTED" if dense else "CONV_2D", [source, weights, bias], [output], **options)
 
 
 def edge_add(c: OpCases) -> None:
@@ -99,13 +121,21 @@ def _convolve(
     options = {"stride_h": strides[0], "stride_w": strides[1], "dilation_h_factor": dilations[0], "dilation_w_factor": dilations[1]}
     c.builder.op(
         kind,
-        [c.input(source, **q), values, *bias],
+        [_input(c, source, q), values, *bias],
         [c.output((source[0], rows, columns, weights[axis]), **qo)],
         padding=padding,
         activation=activation(c, qo["scale"]),
         **options,
         **more,
     )
+
+
+def _input(c: OpCases, shape: tuple[int, ...], q: dict[str, Any]) -> int:
+    """Random elements, or one end of the range: with weights of one sign the largest sums there are."""
+    index = c.input(shape, **q)
+    if c.rng.random() < 0.2:
+        c.values[-1][...] = c.pick(-128, -128, 127)
+    return index
 
 
 def _input_quantization(c: OpCases) -> dict[str, Any]:
@@ -136,7 +166,7 @@ def _weights(c: OpCases, q: dict[str, Any], shape: tuple[int, ...], axis: int) -
 def _values(c: OpCases, shape: tuple[int, ...], axis: int) -> NDArray[np.int8]:
     """As converters write them (-127 to 127), with -128 in some channels or anywhere, the ends alone, or hardly anything."""
     values = c.data(shape)
-    match int(c.rng.integers(8)):
+    match int(c.rng.integers(10)):
         case 0:
             return values
         case 1:
@@ -146,8 +176,8 @@ def _values(c: OpCases, shape: tuple[int, ...], axis: int) -> NDArray[np.int8]:
         case 3:  # -128 in channels with an even number only: the first of a pair
             channel = np.arange(shape[axis]).reshape([-1 if n == axis else 1 for n in range(len(shape))])
             return np.where((values < -100) & (channel % 2 == 0), -128, np.maximum(values, -127)).astype(np.int8)
-        case 4:
-            return np.full(shape, c.pick(-128, -127, 127, 0), np.int8)
+        case 4 | 5:
+            return np.full(shape, c.pick(-128, -127, 127, 127, 0), np.int8)
     return np.maximum(values, -127)
 
 

@@ -36,6 +36,7 @@ WEIGHTED: tuple[Family, ...] = (
     edge_families.edge_pointwise,
     edge_families.edge_depthwise,
     edge_families.edge_dense,
+    edge_families.edge_sums,
     edge_families.edge_add,
     conv_families.conv2d,
     conv_families.depthwise_without_bias,
