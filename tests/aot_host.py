@@ -191,7 +191,7 @@ typedef struct {{
     size_t arena_bytes;
     const hole *holes; /* the last one is empty */
     int steps, inputs, outputs;
-    size_t input_bytes[256], output_bytes[256];
+    size_t input_bytes[1024], output_bytes[1024];
     int (*init)(void *, size_t);
     void *(*input)(void *, int);
     const void *(*output)(void *, int);

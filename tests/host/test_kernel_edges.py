@@ -16,17 +16,14 @@ from tests.spread_plan import generate_spread
 FAMILIES = (edge_conv2d, edge_pointwise, edge_depthwise, edge_dense, edge_sums, edge_add)
 # `make fuzz` takes 2,000 of each, with another seed.
 SEED, COUNT = 12, 40
-# A program of the host takes 256 inputs a model; sums have two.
-_PER_PROGRAM = 120
 
 
 @pytest.mark.parametrize("kernels", KernelSet, ids=lambda kernels: kernels.value)
 def test_edges(kernels: KernelSet, tmp_path: Path) -> None:
     """Sums at the bounds of each kernel, -128 among the weights, scales from 1e-11 up, one pixel, a stride over the image."""
-    cases = [*(case for family in FAMILIES for case in cases_of(family.__name__, SEED, 0, COUNT)), *FOUND]
-    for first in range(0, len(cases), _PER_PROGRAM):
-        failures = Batch(cases[first : first + _PER_PROGRAM]).on_host(kernels, tmp_path / str(first))
-        assert not failures, "\n".join(map(str, failures))
+    batch = Batch([*(case for family in FAMILIES for case in cases_of(family.__name__, SEED, 0, COUNT)), *FOUND])
+    failures = batch.on_host(kernels, tmp_path)
+    assert not failures, "\n".join(map(str, failures))
 
 
 def test_a_byte_beside_a_tensor_is_noticed(tmp_path: Path) -> None:
