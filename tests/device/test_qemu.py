@@ -211,8 +211,10 @@ def test_both_protocols_share_a_port(terminal: Machine):
 
 
 def test_a_session_with_firmware_is_replayed(terminal: Machine, tmp_path: Path):
-    """What real firmware said on a pseudo-terminal is played back without it: the same outputs. Sessions of MLPerf Tiny's protocol are replayed
-    from simulated devices, whose pace does not hang on the machine's load."""
+    """What real firmware said on a pseudo-terminal is played back without it: the same outputs.
+
+    Sessions of MLPerf Tiny's protocol are replayed from simulated devices, whose pace does not hang on the machine's load.
+    """
     log = tmp_path / "ours"
     heard = []
     for url in (terminal.url, None):
