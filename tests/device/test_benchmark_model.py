@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import synthetic_benchmark_model as synthetic
 from sample_models import every_op, three_roundings, tiny_classifier, with_custom_op
+from stand_ins import write_program
 from tflite_builder import run_litert
 
 from edgecompress.conditions import judge
@@ -43,8 +44,7 @@ TIMED = synthetic.TIMED
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
     """`fake(way=...)` gives a device whose benchmark_model is the synthetic one, and behaves so."""
-    path = tmp_path / "synthetic_benchmark_model"
-    path.write_text(f"#!{sys.executable}\n" + Path(synthetic.__file__).read_text(encoding="utf-8"))
+    path = write_program(tmp_path / "synthetic_benchmark_model", Path(synthetic.__file__).read_text(encoding="utf-8"))
     monkeypatch.setattr(program, "EXTRA_TIMEOUT_S", -299.0)  # with the two times 150 s: 1 s
 
     def opened(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from simulated_device import Faults, SimulatedDevice
 from simulated_pyocd import Error, FlashFailure, ProbeError, SimulatedPyocd, TargetError, TransferFaultError
+from stand_ins import write_program
 from toy_firmware import toy_model
 
 from edgecompress.artifact import Firmware
@@ -251,9 +251,7 @@ def test_a_drive_that_cannot_be_written_is_an_error(tmp_path):
 def stand_in(folder: Path, name: str, body: str) -> None:
     """A program of that name that runs a piece of Python with `arguments`."""
     folder.mkdir(exist_ok=True)
-    path = folder / name
-    path.write_text(f"#!{sys.executable}\nimport sys\nfrom pathlib import Path\narguments = sys.argv[1:]\n{body}\n")
-    path.chmod(0o755)
+    write_program(folder / name, f"import sys\nfrom pathlib import Path\narguments = sys.argv[1:]\n{body}\n")
 
 
 @pytest.fixture

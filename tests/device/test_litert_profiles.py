@@ -13,6 +13,7 @@ import synthetic_benchmark_model as synthetic
 from loopback_sshd import find_sshd, running_sshd
 from rich.console import Console
 from sample_models import three_roundings
+from stand_ins import write_program
 
 from edgecompress.artifact import Engine
 from edgecompress.device.ssh.address import parse_address
@@ -35,9 +36,7 @@ def model(tmp_path_factory) -> Path:
 @pytest.fixture
 def program(tmp_path) -> Path:
     """The synthetic benchmark_model as a program."""
-    path = tmp_path / "synthetic_benchmark_model"
-    path.write_text(f"#!{sys.executable}\n" + Path(synthetic.__file__).read_text(encoding="utf-8"))
-    return path
+    return write_program(tmp_path / "synthetic_benchmark_model", Path(synthetic.__file__).read_text(encoding="utf-8"))
 
 
 def shown(*profiles) -> str:

@@ -10,7 +10,6 @@ import random
 import signal
 import stat
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 import synthetic_faulty_ssh
 from loopback_sshd import find_sshd, running_sshd
+from stand_ins import write_program
 
 from edgecompress.device.ssh import open_ssh, remote
 from edgecompress.device.ssh.address import Address, parse_address
@@ -157,9 +157,8 @@ def test_a_damaged_file_is_noticed(sshd, tmp_path, monkeypatch):
 @needs_sshd
 def test_seeded_faults_give_the_right_bytes_or_an_error(sshd, tmp_path, monkeypatch):
     """Calls that lose, cut or damage what they carry: the right bytes where none of it happened, else a clear error, never wrong bytes."""
-    faulty, faults = tmp_path / "ssh", tmp_path / "faults"
-    faulty.write_text(f"#!{sys.executable}\n" + Path(synthetic_faulty_ssh.__file__).read_text(encoding="utf-8"))
-    faulty.chmod(0o755)
+    faulty = write_program(tmp_path / "ssh", Path(synthetic_faulty_ssh.__file__).read_text(encoding="utf-8"))
+    faults = tmp_path / "faults"
     faults.write_text("")
     monkeypatch.setenv("EDGECOMPRESS_SSH", str(faulty))
     monkeypatch.setenv("SYNTHETIC_FAULTS", str(faults))
