@@ -211,17 +211,20 @@ def test_both_protocols_share_a_port(terminal: Machine):
 
 
 def test_a_session_with_firmware_is_replayed(terminal: Machine, tmp_path: Path):
-    """What real firmware said on a pseudo-terminal is played back without it: the same outputs.
-
-    Sessions of MLPerf Tiny's protocol are replayed from simulated devices, whose pace does not hang on the machine's load.
-    """
-    log = tmp_path / "ours"
+    """What real firmware said on a pseudo-terminal, in both protocols, is played back without it: the same outputs and results."""
+    ours, mlperf = tmp_path / "ours", tmp_path / "mlperf"
+    pixels = bytes(value ^ 0x80 for value in SAMPLE)
     heard = []
     for url in (terminal.url, None):
-        with open_serial(url or f"replay:{log}", baud=115200, timeout_s=10, recording=Recording(log) if url else None) as device:
-            heard.append(device.run([SAMPLE]))
+        recording = [Recording(path) if url else None for path in (ours, mlperf)]
+        with open_serial(url or f"replay:{ours}", baud=115200, timeout_s=10, recording=recording[0]) as device:
+            outputs = device.run([SAMPLE])
+        with open_mlperf(url or f"replay:{mlperf}", baud=115200, timeout_s=10, recording=recording[1]) as dut:
+            dut.load(pixels)
+            heard.append((outputs, dut.infer(3, 1)))
         terminal.stop()
-    assert heard[0] == heard[1] == [toy_output(SAMPLE)]
+    assert heard[0] == heard[1]
+    assert heard[0][0] == [toy_output(SAMPLE)]
 
 
 def test_emulated_time_is_not_sold_as_latency(terminal: Machine):

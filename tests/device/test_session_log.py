@@ -12,7 +12,7 @@ from synthetic_mlperf_device import SyntheticMlperfDevice
 
 from edgecompress.cli import main
 from edgecompress.device import open_mlperf, open_serial
-from edgecompress.device.session_log import Recording, read_session
+from edgecompress.device.session_log import Recording, read_session, replayed
 from edgecompress.errors import DataError, DeviceError, LinkError, OutputError
 
 DATA = bytes(i * 7 % 256 for i in range(500))
@@ -129,7 +129,7 @@ def test_a_log_that_was_cut_anywhere_is_a_valid_beginning(log: Path, tmp_path: P
     [
         ("{", "no JSON"),
         ("[1]", "no JSON object"),
-        ('{"t": 0.1}', "expected one of sent, came, dropped, end, full"),
+        ('{"t": 0.1}', "expected one of sent, came, waited, dropped, end, full"),
         ('{"t": 0.1, "sent": "a", "came": "b"}', "expected one of"),
         ('{"sent": "a"}', "expected seconds as t"),
         ('{"t": -1, "sent": "a"}', "expected seconds as t"),
@@ -177,6 +177,24 @@ def test_a_broken_link_is_recorded(tmp_path: Path) -> None:
                 serial.run([DATA])
             said.append((str(caught.value), caught.value.hint))
     assert said[1][0].endswith(said[0][0]) and said[1][1] == said[0][1]
+
+
+def test_waits_in_vain_are_told_and_not_worked_out(tmp_path: Path) -> None:
+    """Bytes that a busy computer noted long after the wait for them come all the same, and silence only where the log has it."""
+    path = tmp_path / "late"
+    events = ({"t": 0, "sent": "a"}, {"t": 5, "came": "b"}, {"t": 5.1, "waited": True}, {"t": 5.2, "sent": "c"}, {"t": 9, "came": "d"})
+    header = {"session": 1, "port": "x", "baud": 1, "started": "", "command": ""}
+    path.write_text("".join(json.dumps(line) + "\n" for line in (header, *events, {"t": 9, "end": True})))
+    stream = replayed(path)
+    stream.write(b"a")
+    assert (stream.read(1.0), stream.now()) == (b"b", 5.0)
+    assert (stream.read(1.0), stream.now()) == (b"", 5.1)
+    stream.write(b"c")
+    assert stream.read(0.01) == b"d"
+    unread = replayed(path)
+    unread.write(b"a")
+    unread.write(b"c")
+    assert (unread.read(1.0), unread.read(1.0)) == (b"b", b"d")
 
 
 def test_silence_is_played_without_waiting(tmp_path: Path) -> None:
