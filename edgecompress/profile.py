@@ -21,6 +21,7 @@ from edgecompress.files import write_text
 from edgecompress.validation import first_problem
 
 SCHEMA_VERSION = 1
+_WRITTEN_BY = "profiles are written by edgecompress measure"
 
 
 @dataclass(frozen=True)
@@ -270,21 +271,36 @@ def read_profile(path: Path) -> Profile:
     Raises:
         ModelError: the file is missing, not JSON, of a newer schema, or breaks the schema; the message names the field.
     """
-    hint = "profiles are written by edgecompress measure"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as e:
-        raise ModelError(f"{path}: cannot be read: {e.strerror}", hint=hint) from e
-    except (ValueError, RecursionError) as e:  # not UTF-8, not JSON, or an int of thousands of digits
-        raise ModelError(f"{path}: is not JSON: {e}", hint=hint) from e
+        raise ModelError(f"{path}: cannot be read: {e.strerror}", hint=_WRITTEN_BY) from e
+    except ValueError as e:  # not UTF-8
+        raise ModelError(f"{path}: is not JSON: {e}", hint=_WRITTEN_BY) from e
+    return parse_profile(text, str(path))
+
+
+def parse_profile(text: str, source: str) -> Profile:
+    """The profile that a document holds.
+
+    Args:
+        source: where it came from, for messages.
+
+    Raises:
+        ModelError: it is not JSON, of a newer schema, or breaks the schema; the message names the field.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as e:  # not JSON, or an int of thousands of digits
+        raise ModelError(f"{source}: is not JSON: {e}", hint=_WRITTEN_BY) from e
     if not isinstance(document, dict):
-        raise ModelError(f"{path}: expected a profile; the document is no JSON object", hint=hint)
+        raise ModelError(f"{source}: expected a profile; the document is no JSON object", hint=_WRITTEN_BY)
     version = document.get("schema")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise ModelError(
-            f"{path}: is a profile of schema {version}; this version reads up to {SCHEMA_VERSION}", hint="upgrade edgecompress"
+            f"{source}: is a profile of schema {version}; this version reads up to {SCHEMA_VERSION}", hint="upgrade edgecompress"
         )
     try:
         return Profile.model_validate(document)
     except ValidationError as e:
-        raise ModelError(f"{path}: {first_problem(e)}", hint=hint) from e
+        raise ModelError(f"{source}: {first_problem(e)}", hint=_WRITTEN_BY) from e
