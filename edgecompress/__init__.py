@@ -2,7 +2,7 @@
 
 The verbs of the command line are functions here, with the same names and the same words:
 
-    demo  compress  sensitivity  inspect  verify  generate  build  flash  run  measure  compare  targets  doctor
+    demo  compress  sensitivity  inspect  verify  generate  build  flash  run  measure  compare  profiles  targets  doctor
 
 `build_android` and `build_ios` are the commands `build android` and `build ios`.
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ModelError,
         OutputError,
         RecipeError,
+        StoreError,
         TargetError,
         ToolError,
         UnsupportedOpError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from edgecompress.pipeline.verify import verify
     from edgecompress.profile import Profile, read_profile, write_profile
     from edgecompress.report.compare import compare
+    from edgecompress.store import ProfileStore, profiles
     from edgecompress.target import Target, load_target
     from edgecompress.target import all_targets as targets
 
@@ -70,7 +72,9 @@ __all__ = [
     "ModelError",
     "OutputError",
     "Profile",
+    "ProfileStore",
     "RecipeError",
+    "StoreError",
     "Target",
     "TargetError",
     "ToolError",
@@ -88,6 +92,7 @@ __all__ = [
     "inspect",
     "load_target",
     "measure",
+    "profiles",
     "read_profile",
     "run",
     "sensitivity",
@@ -108,6 +113,7 @@ _HOMES = {
     "pipeline.verify": ("verify",),
     "profile": ("Profile", "read_profile", "write_profile"),
     "report.compare": ("compare",),
+    "store": ("ProfileStore", "profiles"),
     "target": ("Target", "load_target"),
 }
 _HOME_OF = {name: (home, name) for home, names in _HOMES.items() for name in names} | {"targets": ("target", "all_targets")}

@@ -7,6 +7,7 @@
     |   |-- RecipeError        a recipe says something that no pass understands
     |   |-- DataError          a data function or a calibration set is missing or wrong
     |   |-- TargetError        a target file or name is wrong
+    |   |-- StoreError         a store of profiles is damaged, of another program or too new
     |   `-- OutputError        a result cannot be written: full disk, read-only folder
     |-- ToolError              a compiler, converter or emulator that we started failed
     |-- BudgetError            it works but does not fit, or a gate is broken
@@ -49,6 +50,10 @@ class DataError(UserError):
 
 class TargetError(UserError):
     """A target name is unknown or its file is wrong."""
+
+
+class StoreError(UserError):
+    """A store of profiles is damaged, belongs to another program, or is too new."""
 
 
 class OutputError(UserError):

@@ -35,6 +35,7 @@ FLOOR_OF = {
     "build": 2,
     "device": 2,
     "demo": 2,
+    "store": 2,
     "pipeline": 3,
     "report": 3,
     "doctor": 3,

@@ -21,6 +21,7 @@ COMMANDS = (
     "run",
     "measure",
     "compare",
+    "profiles",
     "targets",
     "doctor",
 )

@@ -19,6 +19,7 @@ VERBS = (
     "generate",
     "inspect",
     "measure",
+    "profiles",
     "run",
     "sensitivity",
     "targets",
