@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,12 @@ from edgecompress.files import write_text
 from edgecompress.validation import first_problem
 
 SCHEMA_VERSION = 1
+"""Within one version, fields are only added, and every added field may be missing: what an earlier release wrote is read as it is. A change
+that needs more than that takes the next number, and an upgrade of documents of this one."""
+LARGEST_PROFILE_BYTES = 64 << 20
+"""A profile of a thousand ops has half a megabyte."""
+MOST = 2**63 - 1
+"""Of counts and amounts: what a signed 64-bit integer holds; more is damage."""
 _WRITTEN_BY = "profiles are written by edgecompress measure"
 
 
@@ -73,8 +80,10 @@ class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-Count = Annotated[int, Field(ge=0)]
-Amount = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Amount = Annotated[float, Field(ge=0.0, le=float(MOST))]
+EngineName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""`aot`, `tflm`, `litert` or `tflite-runtime` where this program measured; another program's profile names its own, on one line."""
 
 
 class ProfiledModel(_Document):
@@ -148,7 +157,9 @@ class Parity(_Document):
 
 
 class Accuracy(_Document):
-    value: float
+    """`value` is a fraction, the more the better, of `n` samples of `set`."""
+
+    value: Annotated[float, Field(ge=0.0, le=1.0)]
     metric: str
     set: str
     n: Annotated[int, Field(ge=1)]
@@ -193,7 +204,7 @@ class Profile(_Document):
     schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
     target: str
     model: ProfiledModel
-    engine: Literal["aot", "tflm", "litert", "tflite-runtime"] | None
+    engine: EngineName | None
     toolchain: str | None
     latency: Latency
     memory: Memory
@@ -269,15 +280,34 @@ def read_profile(path: Path) -> Profile:
     """Read one profile.
 
     Raises:
-        ModelError: the file is missing, not JSON, of a newer schema, or breaks the schema; the message names the field.
+        ModelError: the file is missing, no regular file, too large, not JSON, of a newer schema, or breaks the schema; the message names
+            the field.
+    """
+    return parse_profile(read_profile_text(path), str(path))
+
+
+def read_profile_text(path: Path) -> str:
+    """The text of a profile's file, not checked yet.
+
+    Raises:
+        ModelError: the file is missing, no regular file, larger than `LARGEST_PROFILE_BYTES`, or not UTF-8.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        # Opening a pipe would wait for its writer.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ModelError(f"{path}: is no regular file, and so no profile", hint=_WRITTEN_BY)
+        with path.open("rb") as file:
+            data = file.read(LARGEST_PROFILE_BYTES + 1)
     except OSError as e:
         raise ModelError(f"{path}: cannot be read: {e.strerror}", hint=_WRITTEN_BY) from e
-    except ValueError as e:  # not UTF-8
+    except ValueError as e:  # a NUL in the path
+        raise ModelError(f"{path}: cannot be read: {e}", hint=_WRITTEN_BY) from e
+    if len(data) > LARGEST_PROFILE_BYTES:
+        raise ModelError(f"{path}: is larger than {LARGEST_PROFILE_BYTES >> 20} MiB, and so no profile", hint=_WRITTEN_BY)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as e:
         raise ModelError(f"{path}: is not JSON: {e}", hint=_WRITTEN_BY) from e
-    return parse_profile(text, str(path))
 
 
 def parse_profile(text: str, source: str) -> Profile:
@@ -287,10 +317,12 @@ def parse_profile(text: str, source: str) -> Profile:
         source: where it came from, for messages.
 
     Raises:
-        ModelError: it is not JSON, of a newer schema, or breaks the schema; the message names the field.
+        ModelError: it is not JSON, names a field twice, is of a newer schema, or breaks the schema; the message names the field.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_object)
+    except _DoubleKeyError as e:
+        raise ModelError(f"{source}: {e}", hint=_WRITTEN_BY) from e
     except (ValueError, RecursionError) as e:  # not JSON, or an int of thousands of digits
         raise ModelError(f"{source}: is not JSON: {e}", hint=_WRITTEN_BY) from e
     if not isinstance(document, dict):
@@ -298,9 +330,25 @@ def parse_profile(text: str, source: str) -> Profile:
     version = document.get("schema")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise ModelError(
-            f"{source}: is a profile of schema {version}; this version reads up to {SCHEMA_VERSION}", hint="upgrade edgecompress"
+            f"{source}: is a profile of schema {version}; this version reads up to {SCHEMA_VERSION}",
+            hint=f"upgrade edgecompress to a version that reads schema {version}",
         )
     try:
         return Profile.model_validate(document)
     except ValidationError as e:
         raise ModelError(f"{source}: {first_problem(e)}", hint=_WRITTEN_BY) from e
+
+
+class _DoubleKeyError(ValueError):
+    """A JSON object names a field twice, so that readers disagree on what it says."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _DoubleKeyError(f"{name!r} stands twice in one object")
+            seen.add(name)
+    return document

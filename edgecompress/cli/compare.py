@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from edgecompress.cli.profile_files import find_baseline, raise_failures, read_profiles
+
+if TYPE_CHECKING:
+    from edgecompress.profile import Profile
 
 
 @click.command(short_help="Profiles side by side, with ratios.")
 @click.argument("profiles", metavar="PROFILE.json...", nargs=-1, type=click.Path(path_type=Path))
-def command(profiles: tuple[Path, ...]) -> None:
-    """Print profiles side by side, with ratios against the first.
+@click.option("--baseline", metavar="NAME|NUMBER|FILE", help="What ratios refer to: a column's name or number, or a file. [default: 1]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="table: for people. markdown: for a pull request. csv: raw numbers, one line a profile. json: all of it (docs/compare.md).",
+)
+def command(profiles: tuple[Path, ...], baseline: str | None, form: str) -> None:
+    """Print profiles side by side, with ratios against the first, or against --baseline.
 
-    Numbers of different units (instructions, microseconds) get no ratio; what a profile does not know is an empty cell.
+    Numbers of different units (instructions, microseconds) are neither divided nor ranked; what a profile does not know is an empty cell.
+    The best of each row is marked with an asterisk. A damaged file is named and does not stop the others; the exit code is then 2.
     """
-    from edgecompress.cli.console import stdout_console
-    from edgecompress.cli.text import printable
-    from edgecompress.profile import read_profile
+    named, failures = read_profiles(profiles)
+    if named or not failures:
+        base = find_baseline(baseline, named)
+        columns = [(each.name, each.profile) for each in named]
+        _print_facts(columns, base, form)
+    raise_failures(failures, len(named))
+
+
+def _print_facts(profiles: Sequence[tuple[str, Profile]], baseline: int, form: str) -> None:
     from edgecompress.report.compare import compare, show
 
-    named = [(printable(name), read_profile(path)) for name, path in zip(_column_names(profiles), profiles, strict=True)]
-    show(compare(named), stdout_console())
+    comparison = compare(profiles, baseline=baseline)
+    if form == "table":
+        from edgecompress.cli.console import stdout_console
 
+        show(comparison, stdout_console())
+        return
+    from edgecompress.report.compare.documents import csv_text, json_text, markdown_text
 
-def _column_names(paths: tuple[Path, ...]) -> list[str]:
-    """File names without .json; whole paths where two of them are called alike."""
-    stems = [path.stem for path in paths]
-    return [str(path) if stems.count(stem) > 1 else stem for path, stem in zip(paths, stems, strict=True)]
+    if form == "csv":
+        click.echo(csv_text(profiles), nl=False)
+    else:
+        click.echo(json_text(comparison) if form == "json" else markdown_text(comparison), nl=False)
