@@ -2,7 +2,7 @@
 
 The verbs of the command line are functions here, with the same names and the same words:
 
-    demo  compress  sensitivity  inspect  verify  generate  build  flash  run  measure  compare  profiles  targets  doctor
+    demo  compress  sensitivity  inspect  verify  generate  build  flash  run  measure  compare  profiles  gate  targets  doctor
 
 `build_android` and `build_ios` are the commands `build android` and `build ios`.
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         UnsupportedOpError,
         UserError,
     )
+    from edgecompress.gate import gate
     from edgecompress.pipeline.android import build_android
     from edgecompress.pipeline.compress import compress
     from edgecompress.pipeline.demo import demo
@@ -88,6 +89,7 @@ __all__ = [
     "demo",
     "doctor",
     "flash",
+    "gate",
     "generate",
     "inspect",
     "load_target",
@@ -105,6 +107,7 @@ _HOMES = {
     "artifact": ("Engine", "Firmware"),
     "doctor": ("doctor",),
     "pipeline": ("build", "compress", "demo", "generate", "inspect", "measure", "run"),
+    "gate": ("gate",),
     "pipeline.flash": ("flash",),
     "pipeline.android": ("build_android",),
     "pipeline.machines": ("MachineOptions",),

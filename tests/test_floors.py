@@ -39,6 +39,7 @@ FLOOR_OF = {
     "pipeline": 3,
     "report": 3,
     "doctor": 3,
+    "gate": 3,
     "cli": 4,
     "__main__": 5,
 }

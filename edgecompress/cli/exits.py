@@ -3,7 +3,7 @@
     0    done
     1    a bug of ours: traceback
     2    what was asked cannot be done as asked, or a program that we started failed (UserError, ToolError, wrong options)
-    3    it does not fit (BudgetError)
+    3    it does not fit, or a gate's limit is broken (BudgetError)
     4    device or link (DeviceError)
     5    bytes differ that must agree (MismatchError)
     130  interrupted with Ctrl-C; 143 ended by SIGTERM; 141 the reader of our output closed it, as for any program in a pipe

@@ -22,6 +22,7 @@ COMMANDS = (
     "measure",
     "compare",
     "profiles",
+    "gate",
     "targets",
     "doctor",
 )
@@ -53,7 +54,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 a bug of ours, 2 what was asked cannot be done, 3 does not fit, 4 device or link, "
+    epilog="Exit codes: 0 done, 1 a bug of ours, 2 what was asked cannot be done, 3 does not fit or a limit is broken, 4 device or link, "
     "5 bytes differ, 130 interrupted.",
 )
 @click.version_option(__version__, "--version", prog_name="edgecompress", message="%(prog)s %(version)s")

@@ -16,6 +16,7 @@ VERBS = (
     "compare",
     "compress",
     "doctor",
+    "gate",
     "generate",
     "inspect",
     "measure",
