@@ -29,7 +29,7 @@ from bars import WANTED_MODEL_SHARE, WANTED_STACK, Bar, bar_of, wanted_of
 from seeded_models import SEEDED_MODELS
 
 from edgecompress import measure
-from edgecompress.errors import EdgeCompressError
+from edgecompress.errors import EdgeCompressError, ModelError
 from edgecompress.graph import Graph
 from edgecompress.pipeline.sources import load_model
 from edgecompress.profile import Profile, read_profile, write_profile
@@ -102,11 +102,22 @@ def main() -> int:
     models = arguments.models or (QUICK_MODELS if arguments.quick else [*MLPERF, *SEEDED])
     cores = arguments.cores or (QUICK_CORES if arguments.quick else list(CORES))
     try:
-        peers = [] if arguments.peer is None else [read_profile(path) for path in sorted(arguments.peer.glob("*.json"))]
+        peers = [] if arguments.peer is None else read_peers(arguments.peer)
         return print_table(models, cores, arguments.toolchain, arguments.output, peers)
     except EdgeCompressError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         return 2
+
+
+def read_peers(folder: Path) -> list[Profile]:
+    """The profiles in a folder; a damaged one is named and does not stop the others."""
+    peers = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            peers.append(read_profile(path))
+        except ModelError as error:
+            print(f"error: {error.message}", file=sys.stderr)
+    return peers
 
 
 def print_table(models: Sequence[str], cores: Sequence[str], toolchain: str, output: Path | None, peers: Sequence[Profile]) -> int:
@@ -186,15 +197,17 @@ def missed(row: Row, core: Core) -> str:
 
 
 def peer_cells(row: Row, peer: Profile) -> tuple[str, ...]:
-    """Another engine's numbers, and ours divided by them."""
+    """Another engine's numbers, and ours divided by them where the units are the same."""
     memory, theirs = peer.memory, peer.latency.p50 or peer.latency.min
-    ours = row.profile.memory
-    pairs = ((row.instructions, theirs), (ours.code_bytes, memory.code_bytes), (ours.arena_bytes, memory.arena_bytes))
+    ours, unit = row.profile.memory, peer.latency.unit
+    counted = theirs if unit == row.profile.latency.unit else None
+    pairs = ((row.instructions, counted), (ours.code_bytes, memory.code_bytes), (ours.arena_bytes, memory.arena_bytes))
     ratio = " / ".join(f"{a / b:.2f}" if a is not None and b else "-" for a, b in pairs)
-    per_mac = f"{theirs / row.profile.model.macs:.2f}" if row.profile.model.macs else "-"
+    per_mac = f"{counted / row.profile.model.macs:.2f}" if counted is not None and row.profile.model.macs else "-"
+    latency = f"{theirs:,.0f}" if counted is not None else f"{theirs:,.0f} {unit}"
     parity = "-" if peer.parity is None else "ok" if peer.parity.mismatched_bytes == 0 else "FAIL"
     sizes = (number(memory.code_bytes), number(memory.model_bytes), "", number(memory.arena_bytes), "", "", number(memory.stack_bytes))
-    return (f"  peer: {peer.engine or 'unknown'}", row.core, f"{theirs:,.0f}", per_mac, *sizes, ratio, "ours / the peer's", parity)
+    return (f"  peer: {peer.engine or 'unknown'}", row.core, latency, per_mac, *sizes, ratio, "ours / the peer's", parity)
 
 
 def model_file(name: str) -> Path:

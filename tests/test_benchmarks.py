@@ -74,7 +74,7 @@ def test_host_says_what_is_wrong(tmp_path):
 
 
 def test_cortex_m_measures_a_model_and_its_peer(tmp_path):
-    """A row with the numbers of the profile that it writes, a peer's row beside it, and a loud line for a model that is not there."""
+    """A row with the profile's numbers, rows of other engines' beside it (never divided across units), and what is missing said loudly."""
     model, profiles = tmp_path / "toy.tflite", tmp_path / "profiles"
     model.write_bytes(tiny_classifier())
     command = [sys.executable, str(ROOT / "benchmarks" / "cortex_m.py"), "--quick", "--models", str(model)]
@@ -87,14 +87,19 @@ def test_cortex_m_measures_a_model_and_its_peer(tmp_path):
     assert profile.target == "cortex-m4" and profile.parity.mismatched_bytes == 0
     assert row.split()[:2] == ["toy", "m4"] and set(shown) < set(row.split()) and row.endswith("  ok")
 
-    half = profile.model_copy(update={"latency": profile.latency.model_copy(update={"p50": profile.latency.p50 / 2})})
+    half = profile.latency.model_copy(update={"p50": profile.latency.p50 / 2})
     (tmp_path / "theirs").mkdir()
-    write_profile(half, tmp_path / "theirs" / "peer.json")
+    write_profile(profile.model_copy(update={"latency": half, "engine": "another generator 2.1"}), tmp_path / "theirs" / "peer.json")
+    timed = profile.latency.model_copy(update={"unit": "us"})
+    write_profile(profile.model_copy(update={"latency": timed, "engine": "timed"}), tmp_path / "theirs" / "timed.json")
+    (tmp_path / "theirs" / "damaged.json").write_text("{")
     command += [str(tmp_path / "none.tflite"), "--peer", str(tmp_path / "theirs")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr
-    _, _, peer, missing, last = done.stdout.splitlines()
-    assert "peer: aot" in peer and " 2.00 / 1.00 / 1.00 " in peer
+    _, _, peer, by_clock, missing, last = done.stdout.splitlines()
+    assert "peer: another generator 2.1" in peer and " 2.00 / 1.00 / 1.00 " in peer
+    assert "peer: timed" in by_clock and " us " in by_clock and " - / 1.00 / 1.00 " in by_clock
+    assert "damaged.json: is not JSON" in done.stderr
     assert "none.tflite: NOT MEASURED" in missing and last.startswith("1 of 2 models")
 
 

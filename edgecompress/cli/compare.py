@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Profiles side by side, with ratios.")
 @click.argument("profiles", metavar="PROFILE.json...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--baseline", metavar="NAME|NUMBER|FILE", help="What ratios refer to: a column's name or number, or a file. [default: 1]")
+@click.option("--ops", is_flag=True, help="Compare layer by layer, the largest changes first.")
 @click.option(
     "--format",
     "form",
@@ -25,17 +26,17 @@ if TYPE_CHECKING:
     show_default=True,
     help="table: for people. markdown: for a pull request. csv: raw numbers, one line a profile. json: all of it (docs/compare.md).",
 )
-def command(profiles: tuple[Path, ...], baseline: str | None, form: str) -> None:
+def command(profiles: tuple[Path, ...], baseline: str | None, ops: bool, form: str) -> None:
     """Print profiles side by side, with ratios against the first, or against --baseline.
 
     Numbers of different units (instructions, microseconds) are neither divided nor ranked; what a profile does not know is an empty cell.
-    The best of each row is marked with an asterisk. A damaged file is named and does not stop the others; the exit code is then 2.
+    The best of each fact is marked with an asterisk. A damaged file is named and does not stop the others; the exit code is then 2.
     """
     named, failures = read_profiles(profiles)
     if named or not failures:
         base = find_baseline(baseline, named)
         columns = [(each.name, each.profile) for each in named]
-        _print_facts(columns, base, form)
+        (_print_ops if ops else _print_facts)(columns, base, form)
     raise_failures(failures, len(named))
 
 
@@ -54,3 +55,17 @@ def _print_facts(profiles: Sequence[tuple[str, Profile]], baseline: int, form: s
         click.echo(csv_text(profiles), nl=False)
     else:
         click.echo(json_text(comparison) if form == "json" else markdown_text(comparison), nl=False)
+
+
+def _print_ops(profiles: Sequence[tuple[str, Profile]], baseline: int, form: str) -> None:
+    from edgecompress.report.compare.op_pictures import op_csv, op_json, op_markdown, show_ops
+    from edgecompress.report.compare.ops import compare_ops
+
+    comparison = compare_ops(profiles, baseline=baseline)
+    if form == "table":
+        from edgecompress.cli.console import stdout_console
+
+        show_ops(comparison, stdout_console())
+    else:
+        write = {"csv": op_csv, "json": op_json, "markdown": op_markdown}[form]
+        click.echo(write(comparison), nl=False)

@@ -7,9 +7,10 @@ each fact is a heading with a line a profile. Many profiles are a line each, wit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgecompress.report.compare.cells import Cell, Comparison, Row, one_line
+from edgecompress.report.compare.cells import Better, Cell, Comparison, Row, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +31,9 @@ _FIRST_FACTS = ("latency p50", "flash", "arena", "target", "accuracy", "  mean",
 """The same in the order in which they are given room."""
 
 
+_HEADING_UNITS = {"instructions", "us", "uJ", "B"}
+
+
 def show(comparison: Comparison, console: Console) -> None:
     """Print the comparison and, where something is marked or divided, what that means. No number is ever cut."""
     if len(comparison.names) > MOST_COLUMNS:
@@ -39,13 +43,13 @@ def show(comparison: Comparison, console: Console) -> None:
     note = legend(comparison)
     if note:
         console.print()
-        console.print(note, soft_wrap=not console.is_terminal)
+        console.print(note)
 
 
 def legend(comparison: Comparison, best: str = BEST_MARK) -> str:
-    """What marks and ratios mean: `* best of its fact and unit; ratios are against m4`; empty where there are none."""
+    """What marks and ratios mean: `* best of its fact, among numbers of one unit; ratios are against m4`; empty where there are none."""
     cells = [cell for row in comparison.rows for cell in row.cells]
-    parts = [f"{best} best of its fact and unit"] if any(cell.best for cell in cells) else []
+    parts = [f"{best} best of its fact, among numbers of one unit"] if any(cell.best for cell in cells) else []
     if any(cell.ratio is not None or cell.points is not None for cell in cells):
         parts.append(f"ratios are against {one_line(comparison.names[comparison.baseline])}")
     return "; ".join(parts)
@@ -142,25 +146,25 @@ def _print_lines(comparison: Comparison, console: Console) -> None:
 def _print_words(console: Console, words: str) -> None:
     from rich.text import Text
 
-    console.print(Text(words, overflow="fold"), soft_wrap=not console.is_terminal)
+    console.print(Text(words, overflow="fold"))
 
 
 class _Column:
-    """A heading and its texts, with the room that they take."""
+    """A heading with the unit below it, and texts, with the room that they take."""
 
-    def __init__(self, heading: str, texts: Sequence[str], *, is_number: bool) -> None:
+    def __init__(self, heading: str, texts: Sequence[str], *, is_number: bool, unit: str = "") -> None:
         from rich.cells import cell_len
 
-        self.heading, self.texts, self.is_number = heading, texts, is_number
+        self.headings, self.texts, self.is_number = (heading, unit), texts, is_number
         self.lengths = [cell_len(text) for text in texts]
-        self.width = max(len(heading), *self.lengths)
+        self.width = max(len(heading), len(unit), *self.lengths)
 
     def padded(self, index: int, width: int) -> str:
         room = " " * (width - self.lengths[index])
         return room + self.texts[index] if self.is_number else self.texts[index] + room
 
-    def padded_heading(self, width: int) -> str:
-        return self.heading.rjust(width) if self.is_number else self.heading.ljust(width)
+    def padded_heading(self, line: int, width: int) -> str:
+        return self.headings[line].rjust(width) if self.is_number else self.headings[line].ljust(width)
 
 
 def _is_shared(row: Row) -> bool:
@@ -169,8 +173,13 @@ def _is_shared(row: Row) -> bool:
 
 
 def _column_of(row: Row) -> _Column:
-    is_number = any(cell.value is not None for cell in row.cells)
-    return _Column(row.metric.strip(), [marked(cell) for cell in row.cells], is_number=is_number)
+    """The column of a fact; a unit that all its numbers have goes into the heading."""
+    numbers = [cell for cell in row.cells if cell.value is not None]
+    # An accuracy's metric, set and samples take the place of a unit.
+    units = {cell.text.partition(" ")[2] if row.better is Better.MORE else cell.text.rpartition(" ")[2] for cell in numbers}
+    unit = units.pop() if len(units) == 1 and (row.better is Better.MORE or units <= _HEADING_UNITS) else ""
+    texts = [marked(replace(cell, text=cell.text.removesuffix(f" {unit}")) if unit else cell) for cell in row.cells]
+    return _Column(row.metric.strip(), texts, is_number=bool(numbers), unit=unit)
 
 
 def _chosen(names: _Column, columns: dict[str, _Column], width: int) -> set[str]:
@@ -188,7 +197,8 @@ def _lines(columns: Sequence[_Column], width: int) -> Iterator[str]:
     """The lines of a table; a name that is longer than its column stands on a line of its own."""
     names, *facts = columns
     room = min(names.width, max(_NAME_WIDTH, width - sum(column.width + len(_GAP) for column in facts)))
-    yield _GAP.join([names.padded_heading(room), *(column.padded_heading(column.width) for column in facts)]).rstrip()
+    for line in range(2 if any(column.headings[1] for column in facts) else 1):
+        yield _GAP.join([names.padded_heading(line, room), *(column.padded_heading(line, column.width) for column in facts)]).rstrip()
     yield _GAP.join("-" * (column.width if column is not names else room) for column in columns)
     for index in range(len(names.texts)):
         cells = [column.padded(index, column.width) for column in facts]
