@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecompress.cli.profile_files import find_baseline, raise_failures, read_profiles
+from edgecompress.cli.stored import store_option
 
 if TYPE_CHECKING:
     from edgecompress.profile import Profile
 
 
 @click.command(short_help="Profiles side by side, with ratios.")
-@click.argument("profiles", metavar="PROFILE.json...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("profiles", metavar="PROFILE.json...", nargs=-1)
 @click.option("--baseline", metavar="NAME|NUMBER|FILE", help="What ratios refer to: a column's name or number, or a file. [default: 1]")
 @click.option("--ops", is_flag=True, help="Compare layer by layer, the largest changes first.")
 @click.option(
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="table: for people. markdown: for a pull request. csv: raw numbers, one line a profile. json: all of it (docs/compare.md).",
 )
-def command(profiles: tuple[Path, ...], baseline: str | None, ops: bool, form: str) -> None:
+@store_option
+def command(profiles: tuple[str, ...], baseline: str | None, ops: bool, form: str, store: Path | None) -> None:
     """Print profiles side by side, with ratios against the first, or against --baseline.
 
     Numbers of different units (instructions, microseconds) are neither divided nor ranked; what a profile does not know is an empty cell.
+    @QUERY stands for the profiles that it finds in the store, for example @target=cortex-m4,since=7d (docs/profiles.md).
     The best of each fact is marked with an asterisk. A damaged file is named and does not stop the others; the exit code is then 2.
     """
-    named, failures = read_profiles(profiles)
+    named, failures = read_profiles(profiles, store)
     if named or not failures:
         base = find_baseline(baseline, named)
         columns = [(each.name, each.profile) for each in named]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgecompress.cli.stored import is_query, read_sources
 from edgecompress.errors import EdgeCompressError, ModelError, UserError
 
 if TYPE_CHECKING:
@@ -27,17 +28,37 @@ class NamedProfile:
     path: Path | None = None
 
 
-def read_profiles(paths: Sequence[Path]) -> tuple[list[NamedProfile], list[ModelError]]:
-    """All profiles that can be read, in order, and what is wrong with the other files."""
+def read_profiles(files: Sequence[Path | str], store: Path | None = None) -> tuple[list[NamedProfile], list[EdgeCompressError]]:
+    """All profiles that can be read, in order, and what is wrong with the others.
+
+    Args:
+        files: a word such as `@target=cortex-m4` stands for the profiles that this query finds in the store; a path never does.
+        store: None is the user's own.
+
+    Raises:
+        UserError: a query says something that none understands, or finds nothing; or the store cannot be used.
+    """
     from edgecompress.profile import read_profile
 
-    read, failures = [], []
-    for name, path in zip(_column_names(paths), paths, strict=True):
+    read: list[NamedProfile] = []
+    failures: list[EdgeCompressError] = []
+    for name, file in zip(_column_names([Path(file) for file in files]), files, strict=True):
+        if isinstance(file, str) and is_query(file):
+            _add_found(file, store, read, failures)
+            continue
         try:
-            read.append(NamedProfile(name, read_profile(path), path))
+            read.append(NamedProfile(name, read_profile(Path(file)), Path(file)))
         except ModelError as e:
             failures.append(e)
     return read, failures
+
+
+def _add_found(query: str, store: Path | None, read: list[NamedProfile], failures: list[EdgeCompressError]) -> None:
+    for source in read_sources([query], store):
+        if source.error is not None:
+            failures.append(source.error)
+        else:
+            read.append(NamedProfile(source.name, source.required()))
 
 
 def find_baseline(word: str | None, profiles: list[NamedProfile]) -> int:

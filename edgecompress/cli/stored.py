@@ -82,13 +82,16 @@ class Source:
 def read_sources(names: Sequence[str], store: Path | None) -> list[Source]:
     """Profiles by file, or by query of the store as `@target=cortex-m4`, in order; a damaged one does not stop the others.
 
-    A file whose name begins with @ is written ./@name.
-
     Raises:
         UserError: a query says something that none understands, or finds nothing.
         StoreError: the store cannot be used.
     """
-    return [source for name in names for source in (_found(name, store) if name.startswith("@") else [_from_file(name)])]
+    return [source for name in names for source in (_found(name, store) if is_query(name) else [_from_file(name)])]
+
+
+def is_query(name: str) -> bool:
+    """Whether a word stands for profiles of the store; a file whose name begins so is written ./@name."""
+    return name.startswith("@")
 
 
 def _from_file(name: str) -> Source:

@@ -45,6 +45,9 @@ _TABLES = (
     "CREATE INDEX profile_by_target ON profile (target, model, engine, measured_at)",
 )
 
+_EXISTING, _MADE = "rw", "rwc"
+"""How SQLite opens a file (https://www.sqlite.org/uri.html); one that is write-protected is opened for reading."""
+
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _PRIMARY = 0xFF
 """The primary code within an extended one (https://www.sqlite.org/rescode.html)."""
@@ -58,7 +61,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         StoreError: it is no store, is damaged, or of a newer version.
         OutputError: it cannot be read, or another process holds it for longer than BUSY_TIMEOUT_S.
     """
-    with _told(path), _connected(path, "rw") as connection:
+    with _told(path), _connected(path, _EXISTING) as connection:
         _patiently(path, lambda: _begin(connection, "BEGIN"))
         _require_store(path, connection)
         yield connection
@@ -77,7 +80,7 @@ def writing(path: Path, *, create: bool) -> Iterator[sqlite3.Connection]:
     """
     if create:
         _make_folder(path)
-    with _told(path), _connected(path, "rwc" if create else "rw") as connection:
+    with _told(path), _connected(path, _MADE if create else _EXISTING) as connection:
         _patiently(path, lambda: _begin(connection, "BEGIN IMMEDIATE"))
         if create and _is_blank(connection):
             _make_tables(connection)
@@ -98,6 +101,8 @@ def _connected(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "no regular file"
         raise StoreError(f"{path}: is {kind}; expected a store of profiles", hint="name a file with --store")
+    if mode == _EXISTING and not path.exists():
+        raise StoreError(f"{path}: there is no such store", hint="edgecompress profiles add makes one; --store names another file")
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=0, isolation_level=None)
     # A damaged row must not stop the others: its text no longer has its hash, which is found where it is read.
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
@@ -200,8 +205,7 @@ def _as_ours(path: Path, error: sqlite3.Error) -> StoreError | OutputError:
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return OutputError(f"{path}: cannot be written: the file or its folder is read-only", hint="name a file elsewhere with --store")
         case sqlite3.SQLITE_CANTOPEN:
-            why = "the system does not allow it" if path.exists() else "there is no such file, or none can be made there"
-            return OutputError(f"{path}: cannot be opened: {why}", hint="name another file with --store")
+            return OutputError(f"{path}: the system lets it be neither opened nor made", hint="name another file with --store")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return OutputError(f"{path}: another process holds the store", hint="try again later")
         case sqlite3.SQLITE_TOOBIG:

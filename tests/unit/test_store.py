@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import resource
@@ -271,6 +273,15 @@ def test_what_is_no_store_is_refused_and_left_alone(tmp_path):
         assert before is None or path.read_bytes() == before
 
 
+def test_a_missing_store_is_made_by_adding_only(store):
+    """Whatever reads or removes says that there is none, and makes none."""
+    for action in (store.find, lambda: store.text("0" * 12), lambda: store.remove(["0" * 12]), lambda: store.remove_found("model=a")):
+        with pytest.raises(StoreError, match="no such store") as caught:
+            action()
+        assert "add" in caught.value.hint
+    assert not store.path.parent.exists()
+
+
 def test_a_newer_store_asks_for_a_newer_program(store):
     """The version needed is named, and nothing is written."""
     store.add([("a", document())])
@@ -353,7 +364,7 @@ def test_a_read_only_folder_can_be_read(as_nobody):
             assert len(store.find()) == 1
             with pytest.raises(OutputError, match="read-only"):
                 store.add([("b", document(name="b"))])
-            with pytest.raises(OutputError, match="none can be made"):
+            with pytest.raises(OutputError, match="neither opened nor made"):
                 profiles(Path(folder) / "new.sqlite").add([("b", document())])
         finally:
             store.path.parent.chmod(0o755)
@@ -449,3 +460,23 @@ def test_removing_by_query_wants_a_yes(files, capsys):
     assert [found.model for found in profiles().find()] == ["b"]
     assert main(["profiles", "rm", profiles().find()[0].id]) == 0
     assert profiles().find() == ()
+
+
+def test_compare_takes_queries_as_well_as_files(files, capsys):
+    """Profiles that a query finds stand beside those of files; a damaged row is named and does not stop the others."""
+    main(["profiles", "add", "a.json", "b.json"])
+    capsys.readouterr()
+    assert main(["compare", "b.json", "@target=cortex-m*", "--format", "csv"]) == 0
+    names = [row[0] for row in csv.reader(io.StringIO(capsys.readouterr().out))]
+    assert names[1] == "b"
+    assert [name.split("=")[0] for name in names[2:]] == ["@id", "@id"]
+    with sqlite3.connect("store") as connection:
+        connection.execute("UPDATE profile SET document = '{' WHERE model = 'b'")
+    assert main(["compare", "@target=cortex-m*", "--format", "csv"]) == 2
+    shown = capsys.readouterr()
+    assert len(list(csv.reader(io.StringIO(shown.out)))) == 2
+    assert "is damaged" in shown.err
+    for wrong in ("@trget=x", "@model=none"):
+        assert main(["compare", wrong]) == 2
+    Path("@b.json").write_text(Path("b.json").read_text())
+    assert main(["compare", "./@b.json"]) == 0
