@@ -19,8 +19,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder that becomes `path` when the block ends well, and vanishes otherwise.
 
     Raises:
-        OutputError: the folder cannot be written, or the disk is full.
+        OutputError: the folder cannot be written, the disk is full, or a folder, device or pipe is in the file's place.
     """
+    # A rename would put a file in the place of /dev/null, for whoever may write there.
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
+        raise OutputError(f"{path}: cannot be written: it is {what}", hint="name a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

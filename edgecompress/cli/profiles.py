@@ -48,7 +48,8 @@ def add(files: tuple[str, ...], tags: tuple[str, ...], store: Path | None) -> No
     for name in files:
         try:
             text = read_document(name)
-            parse_profile(text, name)
+            source = "standard input" if name == "-" else name
+            parse_profile(text, source)
         except ModelError as e:
             failures.append(e)
         else:

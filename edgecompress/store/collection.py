@@ -185,13 +185,18 @@ def _row_of(source: str, text: str) -> _Row:
     profile = parse_profile(text, source)
     return _Row(
         sha256=document_hash(text),
-        target=profile.target,
-        model=profile.model.name,
-        engine=profile.engine,
+        target=_text(profile.target),
+        model=_text(profile.model.name),
+        engine=profile.engine and _text(profile.engine),
         measured_at=_date(profile.measured_at),
         document=text,
-        tags=profile.tags or (),
+        tags=tuple(map(_text, profile.tags or ())),
     )
+
+
+def _text(text: str) -> str:
+    """What JSON lets be half of a character, SQLite does not take: its escape, to be searched."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _date(text: str | None) -> str | None:

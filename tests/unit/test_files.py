@@ -73,6 +73,17 @@ def test_a_folder_in_the_files_place_is_an_output_error(tmp_path):
     assert names(tmp_path) == ["out"]
 
 
+def test_a_pipe_in_the_files_place_stays_one(tmp_path):
+    """A device or pipe, such as /dev/null, is not replaced by a file, whoever asks for it."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(OutputError, match="no regular file"):
+            write_bytes(tmp_path / name, b"")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert names(tmp_path) == ["link", "pipe"]
+
+
 @pytest.fixture
 def nobody() -> Iterator[None]:
     """Not root: root may write anywhere, so it becomes nobody for a while."""

@@ -163,6 +163,14 @@ def test_removing_takes_exact_ids_only(store):
     assert store.remove_found("model=b") == 1
 
 
+def test_half_a_character_in_a_name_is_kept(store):
+    """JSON may escape a lone surrogate, which SQLite does not hold: the document stays as it is, the name is searched by its escape."""
+    text = document(name="half").replace("half", "half\\ud800\\u0000")
+    (added,) = store.add([("a", text)])
+    assert store.text(added.id) == text
+    assert [found.model for found in store.find("model=half?ud800*")] == ["half\\ud800\x00"]
+
+
 def test_one_damaged_document_adds_none(store):
     """The library adds all documents or none, so that a caller knows what is there."""
     with pytest.raises(ModelError, match="bad"):
