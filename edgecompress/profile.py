@@ -28,6 +28,7 @@ LARGEST_PROFILE_BYTES = 64 << 20
 """A profile of a thousand ops has half a megabyte."""
 MOST = 2**63 - 1
 """Of counts and amounts: what a signed 64-bit integer holds; more is damage."""
+_LONGEST_QUOTE = 200
 _WRITTEN_BY = "profiles are written by edgecompress measure"
 
 
@@ -327,16 +328,39 @@ def parse_profile(text: str, source: str) -> Profile:
         raise ModelError(f"{source}: is not JSON: {e}", hint=_WRITTEN_BY) from e
     if not isinstance(document, dict):
         raise ModelError(f"{source}: expected a profile; the document is no JSON object", hint=_WRITTEN_BY)
-    version = document.get("schema")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    _check_version(document, source)
+    try:
+        return Profile.model_validate(document)
+    except ValidationError as e:
+        raise _broken_schema(e, source) from e
+
+
+def _check_version(document: dict[str, Any], source: str) -> None:
+    """Whether this program knows the document's schema. One that names none is of the first."""
+    version = document.get("schema", 1)
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ModelError(f"{source}: schema should be a whole number from 1; {_clipped(repr(version))} came", hint=_WRITTEN_BY)
+    if version > SCHEMA_VERSION:
         raise ModelError(
             f"{source}: is a profile of schema {version}; this version reads up to {SCHEMA_VERSION}",
             hint=f"upgrade edgecompress to a version that reads schema {version}",
         )
-    try:
-        return Profile.model_validate(document)
-    except ValidationError as e:
-        raise ModelError(f"{source}: {first_problem(e)}", hint=_WRITTEN_BY) from e
+
+
+def _broken_schema(error: ValidationError, source: str) -> ModelError:
+    first = error.errors()[0]
+    if first["type"] != "extra_forbidden":
+        return ModelError(f"{source}: {_clipped(first_problem(error))}", hint=_WRITTEN_BY)
+    field = _clipped(".".join(str(part) for part in first["loc"]))
+    return ModelError(
+        f"{source}: {field}: this version knows no such field of schema {SCHEMA_VERSION}",
+        hint="upgrade edgecompress if a later one wrote it",
+    )
+
+
+def _clipped(text: str) -> str:
+    """What a damaged file says, as far as a sentence has room for it."""
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
 
 class _DoubleKeyError(ValueError):
@@ -349,6 +373,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for name, _ in pairs:
             if name in seen:
-                raise _DoubleKeyError(f"{name!r} stands twice in one object")
+                raise _DoubleKeyError(f"{_clipped(repr(name))} stands twice in one object")
             seen.add(name)
     return document

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecompress.cli.profile_files import find_baseline, raise_failures, read_profiles
+from edgecompress.cli.profile_files import find_baseline, raise_failures, read_profiles, tell_failures
 from edgecompress.cli.stored import store_option
+from edgecompress.errors import EdgeCompressError
 
 if TYPE_CHECKING:
     from edgecompress.profile import Profile
@@ -37,9 +38,13 @@ def command(profiles: tuple[str, ...], baseline: str | None, ops: bool, form: st
     """
     named, failures = read_profiles(profiles, store)
     if named or not failures:
-        base = find_baseline(baseline, named)
-        columns = [(each.name, each.profile) for each in named]
-        (_print_ops if ops else _print_facts)(columns, base, form)
+        try:
+            base = find_baseline(baseline, named)
+            columns = [(each.name, each.profile) for each in named]
+            (_print_ops if ops else _print_facts)(columns, base, form)
+        except EdgeCompressError:
+            tell_failures(failures)
+            raise
     raise_failures(failures, len(named))
 
 

@@ -89,14 +89,26 @@ def find_baseline(word: str | None, profiles: list[NamedProfile]) -> int:
     return 0
 
 
-def raise_failures(failures: Sequence[EdgeCompressError], shown: int) -> None:
-    """Name each file that could not be read on stderr, and fail with the last."""
+def tell_failures(failures: Sequence[EdgeCompressError]) -> None:
+    """Name each file that could not be read on stderr."""
     from edgecompress.cli.text import paint, printable
 
+    for failure in failures:
+        click.echo(f"{paint('error:', '1;31')} {printable(failure.message)}", err=True)
+
+
+def raise_failures(failures: Sequence[EdgeCompressError], shown: int) -> None:
+    """Name each file that could not be read on stderr, and fail with the last.
+
+    Args:
+        shown: how many others there are.
+
+    Raises:
+        EdgeCompressError: one could not be read.
+    """
     if not failures:
         return
-    for failure in failures[:-1]:
-        click.echo(f"{paint('error:', '1;31')} {printable(failure.message)}", err=True)
+    tell_failures(failures[:-1])
     rest = f"; the other {shown} are shown" if shown > 1 else "; the other one is shown" if shown else ""
     raise ModelError(f"{failures[-1].message}{rest}", hint=failures[-1].hint)
 

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from edgecompress.errors import UserError
 from edgecompress.profile import Accuracy, Latency, Memory, Parity, Profile, ProfiledModel
-from edgecompress.report.compare import Comparison, Row, compare, format_ratio, show
+from edgecompress.report.compare import Better, Comparison, Row, compare, format_ratio, show
+from edgecompress.report.compare.cells import Cell, with_best
 from edgecompress.report.variants import VariantFacts, compare_variants
 
 
@@ -144,3 +145,130 @@ def test_an_arena_s_peak_stands_beside_its_bound():
     comparison = compare([("a", profile(memory=known)), ("b", profile())])
     cells = [[cell.text for cell in row(comparison, metric).cells] for metric in ("  peak", "  bound", "  gap")]
     assert cells == [["105 B", ""], ["100 B", ""], ["5.0 %", ""]]
+
+
+def accurate(value: float, *, metric: str = "top-1", data: str = "digits", n: int = 100) -> Profile:
+    """A profile with an accuracy."""
+    return profile(accuracy=Accuracy(value=value, metric=metric, set=data, n=n))
+
+
+def best(row: Row) -> list[bool]:
+    """Which cells are marked."""
+    return [cell.best for cell in row.cells]
+
+
+def test_ratios_are_against_the_baseline():
+    """Any column can be the one that ratios refer to; it has none itself."""
+    profiles = [("a", profile(p50=1000)), ("b", profile(p50=500)), ("c", profile(p50=2000))]
+    comparison = compare(profiles, baseline=1)
+    assert [cell.ratio for cell in row(comparison, "latency p50").cells] == [2.0, None, 4.0]
+    assert comparison.baseline == 1 and "ratios are against b" in shown(comparison, 200)
+
+
+@pytest.mark.parametrize("baseline", [-1, 2])
+def test_a_baseline_beyond_the_profiles_is_an_error(baseline):
+    """There is no such column."""
+    with pytest.raises(UserError, match="the baseline is profile"):
+        compare([("a", profile()), ("b", profile())], baseline=baseline)
+
+
+def test_every_table_of_several_holds_the_baseline():
+    """Where columns do not fit beside each other, what ratios refer to stands in each table."""
+    comparison = compare([(f"column{i}", profile(p50=1000 + i)) for i in range(5)], baseline=2)
+    tables = shown(comparison, 100).split("\n\n")[:-1]
+    assert len(tables) > 1 and all("column2" in table for table in tables)
+
+
+def test_the_best_of_a_row_is_marked():
+    """The least latency and the least memory, in text as well as in the cells."""
+    comparison = compare([("a", profile(p50=1000, memory=Memory(flash_bytes=7))), ("b", profile(p50=900, memory=Memory(flash_bytes=8)))])
+    assert best(row(comparison, "latency p50")) == [False, True] and best(row(comparison, "flash")) == [True, False]
+    assert "* 900 instructions  (0.90x)" in shown(comparison, 200)
+    assert "best of its fact" in shown(comparison, 200)
+
+
+@pytest.mark.parametrize(
+    ("values", "marks"),
+    [
+        ([2, 1, 1], [False, True, True]),
+        ([1, 1, 1], [False, False, False]),
+        ([1], [False]),
+        ([None, 1], [False, False]),
+        ([0, 1, None], [True, False, False]),
+    ],
+)
+def test_equals_are_all_marked_unless_all_are_equal(values, marks):
+    """Two that share the first place both have it; where nobody is worse, nobody is better; the unknown is no zero."""
+    cells = [Cell("" if value is None else str(value), value, "bytes") for value in values]
+    assert [cell.best for cell in with_best(cells, Better.LESS)] == marks
+
+
+def test_units_are_ranked_apart():
+    """500 us is not better than 1,000 instructions; each unit that two share has a best of its own."""
+    mixed = [("a", profile(p50=1000)), ("b", profile(p50=500, unit="us"))]
+    assert best(row(compare(mixed), "latency p50")) == [False, False]
+    comparison = compare([*mixed, ("c", profile(p50=400, unit="us")), ("d", profile(p50=2000))])
+    assert best(row(comparison, "latency p50")) == [True, False, True, False]
+    assert [cell.ratio for cell in row(comparison, "latency p50").cells] == [None, None, None, 2.0]
+
+
+def test_of_accuracies_the_higher_is_better():
+    """More is better, and differences are points, not ratios."""
+    cells = row(compare([("a", accurate(0.90)), ("b", accurate(0.92))]), "accuracy").cells
+    assert [cell.best for cell in cells] == [False, True]
+    assert cells[1].ratio is None and cells[1].points == pytest.approx(2.0)
+    assert cells[1].shown == "0.9200 top-1 (digits, n = 100)  (+2.00 points)"
+
+
+@pytest.mark.parametrize("other", [accurate(0.99, metric="AUC"), accurate(0.99, data="speech")])
+def test_accuracies_of_different_sets_or_metrics_are_not_ranked(other):
+    """0.99 on easier data is not better."""
+    cells = row(compare([("a", accurate(0.90)), ("b", other)]), "accuracy").cells
+    assert [(cell.best, cell.points, cell.ratio) for cell in cells] == [(False, None, None)] * 2
+
+
+def test_what_is_neither_good_nor_bad_is_not_marked():
+    """MACs, parameters and the harness say what was measured, not how well."""
+    small = profile(model=ProfiledModel(name="s", sha256=None, macs=1, parameters=1), memory=Memory(harness_bytes=1))
+    large = profile(model=ProfiledModel(name="l", sha256=None, macs=2, parameters=2), memory=Memory(harness_bytes=2))
+    comparison = compare([("a", small), ("b", large)])
+    assert not any(cell.best for metric in ("MACs", "parameters", "  harness") for cell in row(comparison, metric).cells)
+
+
+def test_words_of_a_profile_do_not_drive_the_terminal():
+    """Escape sequences, line ends and marks that turn the writing are shown as what they are; a name of a megabyte is cut."""
+    nasty = profile(target="m4\x1b[2J\nroot#", toolchain="\u202ereversed", tags=("x" * 1_000_000,))
+    text = shown(compare([("name\x1b]0;title\x07\n", nasty), ("b", nasty)]), 120)
+    assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    assert "m4\\x1b[2J\\nroot#" in text and len(text) < 20_000
+
+
+@pytest.mark.parametrize("width", [200, 80, 40, 20])
+def test_many_profiles_are_a_line_each(width):
+    """More than eight profiles stand below each other, whatever the width; what is left out for want of room is named."""
+    profiles = [(f"p{i:03}", profile(p50=1e6 + i, memory=Memory(flash_bytes=30_000 + i, arena_bytes=1 + i))) for i in range(60)]
+    text = shown(compare(profiles), width)
+    lines = text.splitlines()
+    assert max(len(line) for line in lines) <= width
+    assert sum(line.startswith("p0") for line in lines) == 60
+    assert "target: cortex-m4" in text and "\u2026" not in text
+    if width == 200:
+        assert "p059" in text and "30,059  (1.00x)" in text and "no room" not in text
+    if width == 40:
+        assert "no room for flash" in " ".join(lines)
+
+
+def test_a_line_keeps_different_units_apart():
+    """Where units differ they stand in the cells; where they are one, in the heading."""
+    counted = [(f"m{i}", profile(p50=1000 + i)) for i in range(9)]
+    assert "1,003  (1.00x)" in shown(compare(counted), 200)
+    assert "500 us" in shown(compare([*counted, ("host", profile(p50=500, unit="us"))]), 200)
+
+
+def test_a_terminal_of_forty_columns_shows_every_number():
+    """Too narrow for two columns: a heading for each fact, a line for each profile."""
+    comparison = compare([("before", profile(p50=123_456_789.0)), ("after", profile(p50=23_456_789.0))])
+    text = shown(comparison, 40)
+    assert max(len(line) for line in text.splitlines()) <= 40
+    flowing = " ".join(text.split())
+    assert "before 123.46 M instructions" in flowing and "after * 23.46 M instructions (0.19x)" in flowing

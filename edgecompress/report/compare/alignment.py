@@ -19,7 +19,7 @@ MOST_OPS = 2_000
 """Of one profile: an alignment takes the square of them."""
 
 _LEAST_ANCHORS = 0.25
-"""Of the shorter model's ops, which pair by name or by MACs where two profiles are of one model."""
+"""Of the longer model's ops, which pair by name or by MACs where two profiles are of one model."""
 _LEAST_KINDS = 0.75
 """Of both models' ops, which pair by kind alone where names and MACs have all changed (difflib's ratio)."""
 
@@ -115,8 +115,10 @@ def _matches(
 
 
 def _belong_together(first: Sequence[ProfiledOp], second: Sequence[ProfiledOp], pairing: Pairing) -> bool:
-    shorter = min(len(first), len(second))
-    return pairing.anchored >= _LEAST_ANCHORS * shorter or 2 * len(pairing.partners) >= _LEAST_KINDS * (len(first) + len(second))
+    # Converters give the last ops of any model the same names, so a name or two say nothing.
+    return pairing.anchored >= _LEAST_ANCHORS * max(len(first), len(second)) or 2 * len(pairing.partners) >= _LEAST_KINDS * (
+        len(first) + len(second)
+    )
 
 
 class _Layers:

@@ -82,8 +82,8 @@ def markdown_table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> st
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is: no table, link, emphasis, HTML or mention is made of what a file says."""
-    shown = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace("@", "@&#8203;")
-    return re.sub(r"([\\`*_{}\[\]|#~])", r"\\\1", shown)
+    shown = re.sub(r"([\\`*_{}\[\]|#~])", r"\\\1", one_line(text))
+    return shown.replace("&", "&amp;").replace("<", "&lt;").replace("@", "@&#8203;")
 
 
 def bold(text: str) -> str:

@@ -68,9 +68,8 @@ def op_csv(comparison: OpComparison) -> str:
     for row in comparison.rows:
         for name, cell in zip(comparison.names, row.cells, strict=True):
             if not cell.is_absent:
-                writer.writerow(
-                    [row.name, row.kind, name, *("" if fact is None else fact for fact in (cell.latency, cell.share, cell.ratio))]
-                )
+                facts = (row.step, row.name, row.kind, name, cell.latency, cell.share, cell.ratio)
+                writer.writerow(["" if fact is None else fact for fact in facts])
     return stream.getvalue()
 
 
