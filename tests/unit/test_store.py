@@ -163,6 +163,14 @@ def test_removing_takes_exact_ids_only(store):
     assert store.remove_found("model=b") == 1
 
 
+def test_what_was_removed_leaves_no_tags(store):
+    """A profile that was forgotten and comes again is a new one."""
+    (added,) = store.add([("a", document())], tags=["old"])
+    store.remove([added.id])
+    store.add([("a", document())])
+    assert store.find()[0].tags == ()
+
+
 def test_half_a_character_in_a_name_is_kept(store):
     """JSON may escape a lone surrogate, which SQLite does not hold: the document stays as it is, the name is searched by its escape."""
     text = document(name="half").replace("half", "half\\ud800\\u0000")
@@ -196,13 +204,20 @@ def test_a_kill_in_the_middle_of_a_commit_loses_nothing(store):
     before = store.find()
     code = """
 import sqlite3
-connection = sqlite3.connect(store.path, isolation_level=None)
-connection.execute("PRAGMA cache_size = 2")
-connection.execute("BEGIN IMMEDIATE")
-connection.execute("DELETE FROM profile WHERE model = 'old3'")
-for n in range(500):
-    connection.execute("INSERT INTO profile VALUES (?, 't', 'new', NULL, NULL, '', ?)", (str(n), 'x' * 2000))
-os.kill(os.getpid(), signal.SIGKILL)
+from edgecompress.store.database import writing
+
+class Spilling(sqlite3.Connection):
+    def execute(self, statement, *values):
+        # Two pages of memory: the others go to the file long before the commit.
+        return super().execute("PRAGMA cache_size = 2" if "cache_spill" in statement else statement, *values)
+
+connect = sqlite3.connect
+sqlite3.connect = lambda *place, **options: connect(*place, factory=Spilling, **options)
+with writing(store.path, create=False) as connection:
+    connection.execute("DELETE FROM profile WHERE model = 'old3'")
+    for n in range(500):
+        connection.execute("INSERT INTO profile VALUES (?, 't', 'new', NULL, NULL, '', ?)", (str(n), 'x' * 2000))
+    os.kill(os.getpid(), signal.SIGKILL)
 """
     size = store.path.stat().st_size
     finish(child(store.path, code), -signal.SIGKILL)
