@@ -134,3 +134,13 @@ def test_kernels_prints_costs():
     for row in rows[:3]:
         portable, own = (float(cell) for cell in re.findall(r"\d+\.\d\d", row))
         assert 0.5 < own < portable < 50
+
+
+def test_compare_many_prints_time_and_size_of_every_form():
+    """Generated profiles go through every form of the command, which prints something for each."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "compare_many.py"), "--profiles", "12", "--rounds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    head, _, *rows = done.stdout.splitlines()
+    assert head.startswith("12 profiles of 30 ops") and not done.stderr.startswith("Traceback")
+    assert [re.split(r"  +", row)[0] for row in rows][:5] == ["table", "markdown", "csv", "json", "--ops, csv"]
+    assert all(int(row.split()[-1].replace(",", "")) > 1000 for row in rows)

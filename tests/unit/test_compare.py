@@ -137,6 +137,8 @@ def test_forms_of_a_model_compare_from_the_first_number():
     assert [cell.shown for cell in row(comparison, "local p50").cells] == ["", "50.0 us", "60.0 us  (1.20x)"]
     assert [cell.shown for cell in row(comparison, ".tflite, gzip").cells] == ["110,000 B", "30,000 B  (0.27x)", "12,000 B  (0.11x)"]
     assert [cell.shown for cell in row(comparison, "accuracy").cells] == ["98.00%", "97.50%", "97.00%"]
+    # Not against one and the same column, so no line says so.
+    assert comparison.baseline is None and "ratios are" not in shown(comparison, 200)
 
 
 def test_an_arena_s_peak_stands_beside_its_bound():

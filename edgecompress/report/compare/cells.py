@@ -69,12 +69,12 @@ class Row:
 class Comparison:
     """The table of `compare`: names of the columns, then rows; a fact that no profile knows has no row.
 
-    `baseline` is the column that ratios refer to, from 0.
+    `baseline` is the column that ratios refer to, from 0; None where each row's refer to the first column that has a number in it.
     """
 
     names: tuple[str, ...]
     rows: tuple[Row, ...]
-    baseline: int = 0
+    baseline: int | None = None
 
 
 def with_ratios(cells: Sequence[Cell]) -> tuple[Cell, ...]:

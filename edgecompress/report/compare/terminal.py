@@ -50,7 +50,7 @@ def legend(comparison: Comparison, best: str = BEST_MARK) -> str:
     """What marks and ratios mean: `* best of its fact, among numbers of one unit; ratios are against m4`; empty where there are none."""
     cells = [cell for row in comparison.rows for cell in row.cells]
     parts = [f"{best} best of its fact, among numbers of one unit"] if any(cell.best for cell in cells) else []
-    if any(cell.ratio is not None or cell.points is not None for cell in cells):
+    if comparison.baseline is not None and any(cell.ratio is not None or cell.points is not None for cell in cells):
         parts.append(f"ratios are against {one_line(comparison.names[comparison.baseline])}")
     return "; ".join(parts)
 
@@ -70,7 +70,7 @@ def _print_columns(comparison: Comparison, console: Console) -> None:
         table = _table(comparison, columns)
         return Measurement.get(measuring, measuring.options, table).maximum <= console.width
 
-    groups = _split(len(comparison.names), comparison.baseline, fits)
+    groups = _split(len(comparison.names), comparison.baseline or 0, fits)
     if any(len(group) == 2 and not fits(group) for group in groups):
         _print_stacked(comparison, console)
         return
