@@ -15,8 +15,8 @@ from edgecompress.errors import UserError
 if TYPE_CHECKING:
     from edgecompress.profile import ProfiledOp
 
-MOST_OPS = 2_000
-"""Of one profile: an alignment takes the square of them."""
+MOST_OPS = 1_000
+"""Of one profile: an alignment takes up to the cube of them, some seconds for two models of so many ops whose kinds alternate."""
 
 _LEAST_ANCHORS = 0.25
 """Of the longer model's ops, which pair by name or by MACs where two profiles are of one model."""
