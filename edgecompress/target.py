@@ -53,6 +53,7 @@ class KernelSet(Enum):
     """
 
     PORTABLE = "portable"
+    THUMB1 = "thumb1"
     THUMB2 = "thumb2"
     DSP = "dsp"
     MVE = "mve"
@@ -269,7 +270,7 @@ class Target(_Facts):
     def kernels(self) -> KernelSet:
         """The fastest kernels that the core runs."""
         thumb1 = self.core in (Core.CORTEX_M0, Core.CORTEX_M0PLUS)
-        return KernelSet.PORTABLE if thumb1 else _KERNELS[self.simd]
+        return KernelSet.THUMB1 if thumb1 else _KERNELS[self.simd]
 
     @property
     def flash_bytes(self) -> int:

@@ -139,7 +139,7 @@ name_option = click.option(
 )
 kernels_option = click.option(
     "--kernels",
-    type=click.Choice(["portable", "thumb2", "dsp", "mve", "wide"]),
+    type=click.Choice(["portable", "thumb1", "thumb2", "dsp", "mve", "wide"]),
     default="portable",
     show_default=True,
     help="Kernels of the aot engine: plain C, for Cortex-M3 (thumb2), for cores with the DSP extension (Cortex-M4, M7, M33) or MVE (M55), "

@@ -12,6 +12,7 @@
 #include "ec_requantize.h"
 #include "ec_resize.h"
 #include "ec_shape.h"
+#include "ec_thumb1.h"
 #include "ec_thumb2.h"
 #include "ec_types.h"
 #include "ec_wide.h"

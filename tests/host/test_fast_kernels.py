@@ -23,6 +23,7 @@ FAMILIES = (conv2d, depthwise, depthwise_without_bias, fully_connected, add, sub
 SETS = [kernels for kernels in KernelSet if kernels is not KernelSet.PORTABLE]
 # Of each set, what the random models below must have called at least this often.
 CALLS = {
+    KernelSet.THUMB1: {"ec_conv2d_thumb1_s8": 100},
     KernelSet.THUMB2: {"ec_conv2d_thumb2_s8": 100},
     KernelSet.DSP: {
         "ec_conv2d_dsp_s8": 90,

@@ -17,6 +17,7 @@ from edgecompress.codegen.lower import (
     pool,
     resize,
     shape,
+    thumb1,
     thumb2,
     transpose_conv,
     wide,
@@ -42,6 +43,7 @@ LOWERINGS: dict[str, Lowering] = {
 
 FASTER: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {
     KernelSet.PORTABLE: (),
+    KernelSet.THUMB1: (thumb1.LOWER,),
     KernelSet.THUMB2: (thumb2.LOWER,),
     KernelSet.DSP: (dsp.LOWER,),
     KernelSet.MVE: (mve.LOWER, dsp.LOWER),

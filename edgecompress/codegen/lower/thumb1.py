@@ -1,0 +1,69 @@
+"""Kernels for cores with 16-bit Thumb (Cortex-M0, M0+).
+
+As in `dsp`: each function gets the portable step and returns a faster one, or None where its kernel's bounds do not hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from edgecompress.codegen.lower.channels import CHANNEL_BYTES
+from edgecompress.codegen.lower.layers import read_convolution
+from edgecompress.codegen.lower.leads import pixels_lead
+from edgecompress.codegen.lower.packing import FILTERS
+from edgecompress.codegen.lower.rules import FastLowering
+from edgecompress.codegen.program import Constant, ConstantArg, Names, ParamsArg, ScratchArg, Step
+from edgecompress.graph import ConvOptions, Graph, Op
+
+_PIXELS = 5
+"""Output pixels that the kernel sums at once."""
+
+_MOST_ELEMENTS = 1 << 15
+"""Of a window: 2^15 products of up to 255 * 128 stay within int32."""
+
+_ADD_WEIGHT = 1 << 20
+_TABLE_BYTES = 4 * 256
+_WORTH_A_TABLE = 512
+"""Elements: an entry of the table takes about as long as an element saves."""
+
+_RAISED = 128
+"""What is added to each weight, so that LDRB reads it."""
+
+
+def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Five pixels against one filter after the other."""
+    options, layer = op.options, read_convolution(graph, op, portable)
+    if layer is None or not isinstance(options, ConvOptions) or layer.matrix.shape[1] > _MOST_ELEMENTS:
+        return None
+    filters, kh, kw, filter_c = layer.weights.shape
+    groups = layer.source.shape[3] // filter_c
+    raised = (layer.matrix.astype(np.int16) + _RAISED).astype(np.uint8).reshape(-1)
+    comment = f"weights [{filters}][{kh}][{kw}][{filter_c}] (o, kh, kw, c), each + {_RAISED}"
+    weights = (ConstantArg(Constant(names.constant("weights"), "uint8_t", raised, comment)),)
+    channels = groups * -(-filters // groups // FILTERS) * FILTERS
+    scratch = channels * CHANNEL_BYTES + 4 * _PIXELS * layer.matrix.shape[1]
+    lead = pixels_lead(options, layer.source, layer.weights, layer.output, groups, at_once=_PIXELS)
+    return layer.step(names, "ec_conv2d_thumb1_s8", "thumb1", weights, scratch, lead)
+
+
+def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """What the second input adds comes from a table that the call makes first."""
+    params = portable.arguments[0]
+    if portable.function != "ec_add_s8" or not isinstance(params, ParamsArg) or params.fields["a_weight"] != _ADD_WEIGHT:
+        return None
+    *others, out = portable.arguments
+    if graph.tensor(portable.writes[0]).elements < _WORTH_A_TABLE:
+        return None
+    function = "ec_add_thumb1_s8"
+    return replace(
+        portable,
+        function=function,
+        kernel=f"kernels/thumb1/{function}.c",
+        arguments=(*others, ScratchArg(), out),
+        scratch_bytes=_TABLE_BYTES,
+    )
+
+
+LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d, "ADD": fast_add, "SUB": fast_add}

@@ -1,0 +1,393 @@
+/* 2D convolution, int8, for 16-bit Thumb: five pixels against one filter after the other.
+ *
+ * The five windows are expanded to words, element by element, so that one LDM loads what five MULS destroy; the sums stay in high registers,
+ * which ADD reaches: 12 instructions for 5 products. Weights are w + 128, so sums start at -128 * (sum of the window). */
+#include "ec_thumb1.h"
+#include "ec_windows.h"
+
+#if defined(__ARM_ARCH_ISA_THUMB)
+#define ASSEMBLY 1
+#else
+#define ASSEMBLY 0
+#endif
+
+#define PIXELS 5
+#define FILTERS 8                     /* whose sums wait to be scaled */
+
+/* The arguments of sum_filters, in the order in which its assembly finds them. */
+typedef struct {
+    const int32_t *x;                 /* 0: [elements][PIXELS] */
+    const uint8_t *weights;           /* 4: [filters][elements]; moved on */
+    int32_t elements;                 /* 8 */
+    int32_t skip;                     /* 12: -elements modulo 16 */
+    int32_t entry;                    /* 16: bytes of code of `skip` elements */
+    int32_t *sums;                    /* 20: [filters][PIXELS]; moved on */
+    int32_t filters;                  /* 24: > 0; 0 afterwards */
+    int32_t start[PIXELS];            /* 28: of the sums */
+} sum_job;
+
+/* Those of scale_filters: sums and their channels to outputs. */
+typedef struct {
+    const int32_t *sums;              /* 0: [filters][PIXELS]; moved on */
+    const ec_channel *channels;       /* 4: moved on */
+    int8_t *out;                      /* 8: of the first pixel; moved on */
+    int32_t filters;                  /* 12: > 0; 0 afterwards */
+    int32_t sum_bytes;                /* 16: 4 * pixels that are wanted */
+    int32_t step;                     /* 20: bytes from a pixel's outputs to the next's */
+    int32_t twice_zero_point;         /* 24: 2 * out_zero_point + 1 */
+    uint32_t middle;                  /* 28: EC_THUMB1_MIDDLE */
+} scale_job;
+
+#if ASSEMBLY
+
+#define ELEMENT_BYTES 24
+
+#define ELEMENT(k) \
+    "ldrb r6, [r7, #" #k "]\n" \
+    "ldm r5!, {r0, r1, r2, r3, r4}\n" \
+    "muls r0, r6, r0\n" \
+    "add r8, r0\n" \
+    "muls r1, r6, r1\n" \
+    "add r9, r1\n" \
+    "muls r2, r6, r2\n" \
+    "add r10, r2\n" \
+    "muls r3, r6, r3\n" \
+    "add r11, r3\n" \
+    "muls r4, r6, r4\n" \
+    "add r12, r4\n"
+
+/* Sixteen elements are unrolled; the first round starts so far in that the rounds after it are whole. */
+static __attribute__((naked, noinline)) void sum_filters(__attribute__((unused)) sum_job *job)
+{
+    __asm__(".syntax unified\n"
+            "push {r4, r5, r6, r7, lr}\n"
+            "mov r4, r8\n"
+            "mov r5, r9\n"
+            "mov r6, r10\n"
+            "mov r7, r11\n"
+            "push {r0, r4, r5, r6, r7}\n"
+            "1:\n"
+            "ldr r6, [sp]\n"
+            "ldr r7, [r6, #4]\n"
+            "ldr r0, [r6, #8]\n"
+            "adds r0, r0, r7\n"
+            "mov lr, r0\n"
+            "ldr r0, [r6, #12]\n"
+            "subs r7, r7, r0\n"
+            "movs r0, r6\n"
+            "adds r0, #28\n"
+            "ldm r0!, {r1, r2, r3, r4, r5}\n"
+            "mov r8, r1\n"
+            "mov r9, r2\n"
+            "mov r10, r3\n"
+            "mov r11, r4\n"
+            "mov r12, r5\n"
+            "ldr r5, [r6]\n"
+            "ldr r0, [r6, #16]\n"
+            "add pc, r0\n"
+            "nop\n"
+            "2:\n"
+            ELEMENT(0) ELEMENT(1) ELEMENT(2) ELEMENT(3) ELEMENT(4) ELEMENT(5) ELEMENT(6) ELEMENT(7)
+            ELEMENT(8) ELEMENT(9) ELEMENT(10) ELEMENT(11) ELEMENT(12) ELEMENT(13) ELEMENT(14) ELEMENT(15)
+            "adds r7, #16\n"
+            "cmp r7, lr\n"
+            "beq 3f\n"
+            "b 2b\n"
+            "3:\n"
+            "ldr r6, [sp]\n"
+            "str r7, [r6, #4]\n"
+            "mov r0, r8\n"
+            "mov r1, r9\n"
+            "mov r2, r10\n"
+            "mov r3, r11\n"
+            "mov r4, r12\n"
+            "ldr r5, [r6, #20]\n"
+            "stm r5!, {r0, r1, r2, r3, r4}\n"
+            "str r5, [r6, #20]\n"
+            "ldr r0, [r6, #24]\n"
+            "subs r0, #1\n"
+            "str r0, [r6, #24]\n"
+            "beq 4f\n"
+            "b 1b\n"
+            "4:\n"
+            "pop {r0, r4, r5, r6, r7}\n"
+            "mov r8, r4\n"
+            "mov r9, r5\n"
+            "mov r10, r6\n"
+            "mov r11, r7\n"
+            "pop {r4, r5, r6, r7, pc}\n");
+}
+
+#define SCALED \
+    "ldm r0!, {r4}\n" \
+    "add r4, r8\n" \
+    "uxth r5, r4\n" \
+    "asrs r4, r4, #16\n" \
+    "movs r6, r5\n" \
+    "muls r6, r3, r6\n" \
+    "lsrs r6, r6, #16\n" \
+    "muls r5, r2, r5\n" \
+    "adds r5, r5, r6\n" \
+    "movs r6, r4\n" \
+    "muls r6, r3, r6\n" \
+    "adds r5, r5, r6\n" \
+    "add r5, r9\n" \
+    "lsrs r5, r5, #15\n" \
+    "muls r4, r2, r4\n" \
+    "lsls r4, r4, #1\n" \
+    "adds r4, r4, r5\n" \
+    "subs r4, r4, r7\n" \
+    "asrs r5, r4, #31\n" \
+    "adds r4, r4, r5\n" \
+    "mov r5, r10\n" \
+    "asrs r4, r5\n" \
+    "add r4, r11\n" \
+    "asrs r4, r4, #1\n"
+
+/* As ec_thumb1_high_product and ec_thumb1_output; r2, r3 hold the halves of the multiplier, r7 2^15. */
+static __attribute__((naked, noinline)) void scale_filters(__attribute__((unused)) scale_job *job)
+{
+    __asm__(".syntax unified\n"
+            "push {r4, r5, r6, r7, lr}\n"
+            "mov r4, r8\n"
+            "mov r5, r9\n"
+            "mov r6, r10\n"
+            "mov r7, r11\n"
+            "push {r0, r4, r5, r6, r7}\n"
+            "ldr r1, [r0, #20]\n"
+            "mov r12, r1\n"
+            "ldr r1, [r0, #24]\n"
+            "mov r11, r1\n"
+            "ldr r1, [r0, #28]\n"
+            "mov r9, r1\n"
+            "movs r7, #1\n"
+            "lsls r7, r7, #15\n"
+            "1:\n"
+            "ldr r6, [sp]\n"
+            "ldr r4, [r6, #4]\n"
+            "ldm r4!, {r1, r2, r3}\n"
+            "str r4, [r6, #4]\n"
+            "asrs r1, r1, #1\n"
+            "mov r8, r1\n"
+            "mov r10, r3\n"
+            "uxth r3, r2\n"
+            "lsrs r2, r2, #16\n"
+            "ldr r0, [r6]\n"
+            "ldr r5, [r6, #16]\n"
+            "adds r5, r5, r0\n"
+            "mov lr, r5\n"
+            "movs r5, r0\n"
+            "adds r5, #20\n"
+            "str r5, [r6]\n"
+            "ldr r1, [r6, #8]\n"
+            "adds r5, r1, #1\n"
+            "str r5, [r6, #8]\n"
+            "2:\n"
+            SCALED
+            "sxtb r5, r4\n"
+            "cmp r5, r4\n"
+            "bne 4f\n"
+            "3:\n"
+            "strb r4, [r1]\n"
+            "add r1, r12\n"
+            "cmp r0, lr\n"
+            "bne 2b\n"
+            "ldr r6, [sp]\n"
+            "ldr r5, [r6, #12]\n"
+            "subs r5, #1\n"
+            "str r5, [r6, #12]\n"
+            "bne 1b\n"
+            "pop {r0, r4, r5, r6, r7}\n"
+            "mov r8, r4\n"
+            "mov r9, r5\n"
+            "mov r10, r6\n"
+            "mov r11, r7\n"
+            "pop {r4, r5, r6, r7, pc}\n"
+            "4:\n"
+            "asrs r4, r4, #31\n"
+            "movs r5, #127\n"
+            "eors r4, r5\n"
+            "b 3b\n");
+}
+
+/* `len` bytes to every fifth word; their sum. */
+static __attribute__((naked, noinline)) int32_t expand_run(
+        __attribute__((unused)) const int8_t *from, __attribute__((unused)) int32_t len, __attribute__((unused)) int32_t *to)
+{
+    __asm__(".syntax unified\n"
+            "push {r4, r5, r6, r7, lr}\n"
+            "adds r4, r0, r1\n"
+            "movs r5, #3\n"
+            "ands r5, r1\n"
+            "movs r1, r2\n"
+            "movs r3, #0\n"
+            "movs r7, #0\n"
+            "1:\n"
+            "cmp r5, #0\n"
+            "beq 2f\n"
+            "ldrsb r2, [r0, r7]\n"
+            "str r2, [r1]\n"
+            "adds r3, r3, r2\n"
+            "adds r0, #1\n"
+            "adds r1, #20\n"
+            "subs r5, #1\n"
+            "b 1b\n"
+            "2:\n"
+            "cmp r0, r4\n"
+            "beq 4f\n"
+            "mov r12, r4\n"
+            "movs r4, #1\n"
+            "movs r5, #2\n"
+            "movs r6, #3\n"
+            "3:\n"
+            "ldrsb r2, [r0, r7]\n"
+            "str r2, [r1]\n"
+            "adds r3, r3, r2\n"
+            "ldrsb r2, [r0, r4]\n"
+            "str r2, [r1, #20]\n"
+            "adds r3, r3, r2\n"
+            "ldrsb r2, [r0, r5]\n"
+            "str r2, [r1, #40]\n"
+            "adds r3, r3, r2\n"
+            "ldrsb r2, [r0, r6]\n"
+            "str r2, [r1, #60]\n"
+            "adds r3, r3, r2\n"
+            "adds r0, #4\n"
+            "adds r1, #80\n"
+            "cmp r0, r12\n"
+            "bne 3b\n"
+            "4:\n"
+            "movs r0, r3\n"
+            "pop {r4, r5, r6, r7, pc}\n");
+}
+
+#else
+
+#define ELEMENT_BYTES 0
+
+static void sum_filters(sum_job *job)
+{
+    for (; job->filters != 0; job->filters--) {
+        for (int32_t pixel = 0; pixel < PIXELS; pixel++) {
+            int32_t sum = job->start[pixel];
+            for (int32_t k = 0; k < job->elements; k++)
+                sum += job->weights[k] * job->x[PIXELS * k + pixel];
+            *job->sums++ = sum;
+        }
+        job->weights += job->elements;
+    }
+}
+
+static void scale_filters(scale_job *job)
+{
+    for (; job->filters != 0; job->filters--, job->channels++, job->sums += PIXELS) {
+        int8_t *out = job->out++;
+        for (int32_t i = 0; i < job->sum_bytes / 4; i++, out += job->step) {
+            const int32_t value = ec_thumb1_high_product(job->sums[i] + (job->channels->twice_bias >> 1), job->channels->multiplier);
+            *out = ec_thumb1_output(value, job->channels->shift_before_last, job->twice_zero_point);
+        }
+    }
+}
+
+/* `len` bytes to every fifth word; their sum. */
+static int32_t expand_run(const int8_t *from, int32_t len, int32_t *to)
+{
+    int32_t sum = 0;
+    for (; len != 0; len--, to += PIXELS)
+        sum += *to = *from++;
+    return sum;
+}
+
+#endif
+
+typedef struct {
+    const ec_conv_params *p;
+    ec_runs runs;
+    int32_t row_len;                  /* elements of a row of taps */
+    int32_t *x;
+    sum_job job;
+} layer;
+
+static int32_t fill(int32_t *to, int32_t count, int32_t padding)
+{
+    EC_ROLLED
+    for (int32_t n = count; n > 0; n--, to += PIXELS)
+        *to = padding;
+    return count > 0 ? count * padding : 0;
+}
+
+/* A row of a window that may leave the image at its sides; `row` may point beside the image. */
+static int32_t expand_row(const layer *l, const int8_t *row, int32_t column, int32_t *x)
+{
+    const int32_t len = l->runs.len, padding = l->p->in_zero_point;
+    int32_t sum = 0;
+    for (int32_t run = 0; run < l->runs.count; run++, column += l->p->dilation_w, row += l->runs.stride, x += PIXELS * len) {
+        const ec_taps_range part = ec_part_inside(l->p, &l->runs, column);
+        const int32_t first = part.first < len ? part.first : len, last = part.last > first ? part.last : first;
+        sum += fill(x, first, padding);
+        sum += expand_run(row + first, last - first, x + PIXELS * first);
+        sum += fill(x + PIXELS * last, len - last, padding);
+    }
+    return sum;
+}
+
+/* A window into the words of one pixel: what lies outside the image is padding. Returns its sum. */
+static int32_t expand(const layer *l, const ec_place *w, int32_t channel, int32_t *x)
+{
+    const ec_taps_range rows = ec_rows_inside(l->p, w);
+    const int8_t *row = w->at + rows.first * l->runs.row_stride + channel;
+    int32_t sum = fill(x, rows.first * l->row_len, l->p->in_zero_point);
+    x += PIXELS * rows.first * l->row_len;
+    for (int32_t n = rows.last - rows.first; n > 0; n--, row += l->runs.row_stride, x += PIXELS * l->row_len)
+        sum += w->sides_inside && l->runs.count == 1 ? expand_run(row, l->runs.len, x) : expand_row(l, row, w->x, x);
+    return sum + fill(x, (l->p->filter_h - rows.last) * l->row_len, l->p->in_zero_point);
+}
+
+/* All filters of a group on the windows in x. */
+static void sum_group(layer *l, scale_job *scaling)
+{
+    int32_t sums[FILTERS * PIXELS];
+    for (int32_t left = l->p->filters_per_group; left > 0; left -= FILTERS) {
+        l->job.sums = sums;
+        scaling->sums = sums;
+        scaling->filters = l->job.filters = left < FILTERS ? left : FILTERS;
+        sum_filters(&l->job);
+        scale_filters(scaling);
+    }
+}
+
+void ec_conv2d_thumb1_s8(
+        const ec_conv_params *p, const int8_t *in, const uint8_t *weights, const ec_channel_data *data, int8_t *scratch, int8_t *out)
+{
+    ec_channel *const channels = (ec_channel *)(void *)scratch;
+    const int32_t groups = p->in.c / p->filter_c;
+    const int32_t all = p->batches * p->out.h * p->out.w;
+    const int32_t elements = p->filter_h * p->filter_w * p->filter_c;
+    layer l = {
+        .p = p,
+        .runs = ec_runs_of(p),
+        .row_len = p->filter_w * p->filter_c,
+        .x = (int32_t *)(void *)ec_fill_channels(channels, data, groups, p->filters_per_group),
+        .job = { .elements = elements, .skip = -elements & 15, .entry = (-elements & 15) * ELEMENT_BYTES },
+    };
+    l.job.x = l.x;
+    ec_places places = ec_first_place(p, in);
+    int8_t *at = out;
+    for (int32_t left = all; left > 0; left -= PIXELS, at += PIXELS * p->out.c) {
+        const int32_t pixels = left < PIXELS ? left : PIXELS;
+        ec_place w[PIXELS];
+        for (int32_t i = 0; i < PIXELS; i++)
+            w[i] = i < pixels ? ec_next_place(&places) : w[0];
+        l.job.weights = weights;
+        scale_job scaling = { 0, channels, at, 0, 4 * pixels, p->out.c, 2 * p->out_zero_point + 1, EC_THUMB1_MIDDLE };
+        for (int32_t channel = 0; channel < p->in.c; channel += p->filter_c) {
+            for (int32_t i = 0; i < PIXELS; i++)
+                l.job.start[i] = -128 * expand(&l, &w[i], channel, l.x + i);
+            sum_group(&l, &scaling);
+            scaling.channels += -p->filters_per_group & 3;
+        }
+    }
+    if (p->out_min > -128 || p->out_max < 127)
+        for (int32_t i = 0; i < all * p->out.c; i++)
+            out[i] = (int8_t)ec_clamp(out[i], p->out_min, p->out_max);
+}
