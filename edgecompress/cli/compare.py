@@ -28,8 +28,20 @@ if TYPE_CHECKING:
     show_default=True,
     help="table: for people. markdown: for a pull request. csv: raw numbers, one line a profile. json: all of it (docs/compare.md).",
 )
+@click.option(
+    "--html", metavar="FILE", type=click.Path(path_type=Path), help="Write a page with charts that opens offline (docs/report.md)."
+)
+@click.option("--history", metavar="REPORT.json", multiple=True, type=click.Path(path_type=Path), help="What compress left, for --html.")
 @store_option
-def command(profiles: tuple[str, ...], baseline: str | None, ops: bool, form: str, store: Path | None) -> None:
+def command(
+    profiles: tuple[str, ...],
+    baseline: str | None,
+    ops: bool,
+    form: str,
+    html: Path | None,
+    history: tuple[Path, ...],
+    store: Path | None,
+) -> None:
     """Print profiles side by side, with ratios against the first, or against --baseline.
 
     Numbers of different units (instructions, microseconds) are neither divided nor ranked; what a profile does not know is an empty cell.
@@ -41,11 +53,19 @@ def command(profiles: tuple[str, ...], baseline: str | None, ops: bool, form: st
         try:
             base = find_baseline(baseline, named)
             columns = [(each.name, each.profile) for each in named]
+            if html is not None:
+                _write_page(columns, base, html, history)
             (_print_ops if ops else _print_facts)(columns, base, form)
         except EdgeCompressError:
             tell_failures(failures)
             raise
     raise_failures(failures, len(named))
+
+
+def _write_page(profiles: Sequence[tuple[str, Profile]], baseline: int, path: Path, history: Sequence[Path]) -> None:
+    from edgecompress.report.html import read_history, write_html
+
+    write_html(profiles, path, baseline=baseline, histories=[(str(each), read_history(each)) for each in history])
 
 
 def _print_facts(profiles: Sequence[tuple[str, Profile]], baseline: int, form: str) -> None:

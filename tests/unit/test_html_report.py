@@ -1,0 +1,174 @@
+"""The page of profiles: well formed, closed to the world, true to its numbers, and bounded."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from edgecompress.cli import main
+from edgecompress.errors import ModelError, UserError
+from edgecompress.profile import Latency, Limits, Memory, Parity, PlanEntry, Profile, ProfiledModel, ProfiledOp, write_profile
+from edgecompress.report.html import read_history, render_html
+from edgecompress.report.html.arena import peak_of
+from edgecompress.report.html.markup import tag
+from edgecompress.report.html.scatter import Point, pareto_front
+from edgecompress.report.html.subjects import Subject, number_profiles, numbers_of
+from edgecompress.report.html.verdict import fit_sentence, parity_sentence
+
+HOSTILE = "<script>alert(1)</script>\"'&\x1b[31m\u202e https://example.org"
+VOID = {"meta", "link", "br", "hr", "input", "rect", "line", "circle", "path"}
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with their attributes, and whether they nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def named(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag == name]
+
+
+def profile(
+    *, name="toy", target="cortex-m4", unit="instructions", latency=1000.0, flash=3000, limit=10_000, mismatched=0, ops=2
+) -> Profile:
+    return Profile(
+        target=target,
+        model=ProfiledModel(name=name, sha256="ab", macs=1, parameters=1),
+        engine="aot",
+        toolchain=None,
+        latency=Latency(unit=unit, min=latency, p50=latency, p90=latency, p99=latency, first=latency, runs=3),
+        memory=Memory(code_bytes=flash // 3, model_bytes=flash // 3, harness_bytes=flash // 3, flash_bytes=flash, arena_bytes=64,
+                      static_ram_bytes=0, stack_bytes=8, arena_bound_bytes=48),
+        ops=tuple(ProfiledOp(name=f"layer_{i}", kind="CONV_2D", macs=1, latency=latency / (i + 1)) for i in range(ops)),
+        parity=Parity(reference="r", inputs=1, mismatched_bytes=mismatched, largest_difference=mismatched),
+        limits=Limits(flash_bytes=limit, ram_bytes=1000),
+        plan=(PlanEntry(tensor="in", offset=0, bytes=16, first_op=0, last_op=0),
+              PlanEntry(tensor=name, offset=16, bytes=48, first_op=1, last_op=2)),
+        commands=("edgecompress measure",),
+        environment={"host": name},
+    )  # fmt: skip
+
+
+def test_a_page_is_well_formed_and_names_its_pictures():
+    """Elements nest, ids differ, links lead somewhere, and each picture has a title and a description."""
+    page = Page(render_html([("a", profile()), ("b", profile(unit="us", target="local"))]))
+    assert page.open == []
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert all(link["href"][1:] in ids for link in page.named("a"))
+    pictures = [picture for picture in page.named("svg") if picture.get("role") == "img"]
+    assert len(pictures) >= 5
+    assert all({picture["aria-labelledby"], picture["aria-describedby"]} <= set(ids) for picture in pictures)
+
+
+def test_a_page_asks_for_nothing():
+    """No address of another file or host is in it, and the policy allows none."""
+    text = render_html([("a", profile())])
+    page = Page(text)
+    assert not re.search(r"https?://|@import|url\(", text)
+    assert not [a for _, a in page.elements if "src" in a or "style" in a or any(name.startswith("on") for name in a)]
+    policy = next(meta["content"] for meta in page.named("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+
+
+def test_foreign_text_stays_text():
+    """Names out of a profile open no element, and their control characters are written out."""
+    text = render_html([(HOSTILE, profile(name=HOSTILE, target=HOSTILE))], commands=[HOSTILE])
+    assert len(Page(text).named("script")) == 1
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert tag("p", '<b a="1">') == "<p>&lt;b a=&quot;1&quot;&gt;</p>"
+
+
+def test_bars_are_as_long_as_their_bytes():
+    """The first segment of each profile's flash is its code, on one axis for all."""
+    page = Page(render_html([("a", profile(flash=3000)), ("b", profile(flash=6000))]))
+    widths = [float(rect["width"].rstrip("%")) for rect in page.named("rect") if rect.get("class") == "flash-0"]
+    assert widths[1] == pytest.approx(2 * widths[0], rel=1e-3)
+
+
+def test_units_never_share_an_axis():
+    """Instructions and microseconds of the same ops on the same target are two charts."""
+    ids = [a.get("id") for a in Page(render_html([("a", profile()), ("b", profile(unit="us"))])).named("figure")]
+    assert [ident for ident in ids if ident.startswith("ops-")] == ["ops-0", "ops-1"]
+    same = [a.get("id") for a in Page(render_html([("a", profile()), ("b", profile())])).named("figure")]
+    assert [ident for ident in same if ident.startswith("ops-")] == ["ops-0"]
+
+
+def test_the_verdict_says_what_does_not_fit():
+    """A model that is too large is named with the bytes that are too many; unknown is not called fitting."""
+    large = number_profiles([("a", profile()), ("b", profile(flash=12_000))])
+    assert fit_sentence(large) == "1 profile does not fit its target: 2. 2 takes 2,000 B more flash than there is."
+    unknown = number_profiles([("a", profile().model_copy(update={"limits": None}))])
+    assert "not known" in fit_sentence(unknown)
+    assert "beyond the tolerance: 1" in parity_sentence(number_profiles([("a", profile(mismatched=3))]))
+
+
+def test_the_front_holds_what_nothing_beats():
+    """A point that another equals or beats in both is not on the front."""
+    points = [
+        Point(Subject(i, "", profile()), cost, accuracy) for i, (cost, accuracy) in enumerate([(3, 0.9), (1, 0.5), (2, 0.5), (4, 0.8)])
+    ]
+    assert [point.subject.number for point in pareto_front(points)] == [1, 0]
+
+
+def test_the_peak_is_where_the_highest_buffer_ends():
+    """The end in bytes, and the first step that reaches it."""
+    assert peak_of(profile().plan) == (64, 1)
+    assert "Peak 64 B, reached in step 1. No plan can be below 48 B." in render_html([("a", profile())])
+
+
+def test_numbers_are_drawn_together():
+    """Runs are written as one."""
+    subjects = number_profiles([("x", profile())] * 7)
+    assert numbers_of([*subjects[:4], subjects[5], subjects[6]]) == "1 to 4, 6, 7"
+
+
+def test_500_profiles_make_a_bounded_page():
+    """500 large profiles stay below 5 MB, and the page says which charts lack whom."""
+    many = [(f"{HOSTILE} {i}", profile(name=f"{HOSTILE * 9}{i}", target=f"{HOSTILE * 9}{i}", ops=200)) for i in range(500)]
+    text = render_html(many)
+    assert len(text.encode()) < 5_000_000
+    assert "Left out of this page" in text
+    assert len(Page(text).named("tr")) > 500
+
+
+def test_a_history_is_checked(tmp_path):
+    """A report.json becomes a table of steps; a damaged one is one sentence; no profile is one, too."""
+    report = {"schema": 2, "sha256": "ab", "steps": [{"pass": "prune", "epochs": 8, "before": {"macs": 77}, "after": {}, "seconds": 1}]}
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(report))
+    text = render_html([("a", profile())], histories=[("small", read_history(path))])
+    assert "Measured as 1." in text
+    assert "epochs = 8" in text
+    path.write_text('{"schema": 3}')
+    with pytest.raises(ModelError, match="schema"):
+        read_history(path)
+    with pytest.raises(UserError, match="at least one profile"):
+        render_html([])
+
+
+def test_compare_writes_the_page(tmp_path):
+    """`compare --html` leaves the same page as the function."""
+    source, target = tmp_path / "a.json", tmp_path / "page.html"
+    write_profile(profile(), source)
+    assert main(["compare", str(source), "--html", str(target)]) == 0
+    assert target.read_text(encoding="utf-8") == render_html([("a", profile())])
