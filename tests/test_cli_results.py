@@ -130,7 +130,7 @@ def test_the_demo_ends_with_where_everything_is(monkeypatch, capsys, tmp_path):
         Variant("int8", path / "b", 0.975, 90_000, 70_000, {"cortex-m4": (path / "p", profile(4_000_000))}, report(EQUAL)),
         Variant("pruned_int8", path / "c", 0.97, 90_000, 25_000, {"cortex-m4": (path / "q", profile(4_000_000))}, report(EQUAL)),
     )
-    monkeypatch.setattr(pipeline, "demo", lambda output, **options: DemoResult(output, output / "summary.json", variants, 497))
+    monkeypatch.setattr(pipeline, "demo", lambda out, **options: DemoResult(out, out / "summary.json", out / "report.html", variants, 497))
     assert main(["demo", "-o", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     (core,) = [line for line in lines if line.startswith("cortex-m4 p50")]
@@ -138,7 +138,8 @@ def test_the_demo_ends_with_where_everything_is(monkeypatch, capsys, tmp_path):
     assert any("98.00%" in line and "97.00%" in line for line in lines)
     assert any("25,000 B  (0.10x)" in line for line in lines)
     assert any("497 held-out images" in line for line in lines)
-    assert lines[-2].endswith(str(path))
+    assert lines[-3].endswith(str(path))
+    assert lines[-2].endswith(str(path / "report.html"))
     assert lines[-1].endswith(str(path / "summary.json"))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from edgecompress.profile import read_profile
 
-CORES = {"cortex-m0plus", "cortex-m4", "cortex-m7"}
+CORES = {"cortex-m0plus", "cortex-m4", "cortex-m7", "cortex-m33"}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_summary_is_true_of_the_files(demo):
 
 @pytest.mark.timeout(900)
 def test_profiles_are_measured_and_equal_the_reference(demo):
-    """Three cores with instructions for both int8 models, the host in microseconds for one, no core for float; no byte differs."""
+    """Four cores with instructions for both int8 models, the host in microseconds for one, no core for float; no byte differs."""
     output, _, summary = demo
     assert summary["float"]["profiles"] == {}
     assert set(summary["int8"]["profiles"]) == CORES | {"local"}
@@ -76,9 +76,12 @@ def test_profiles_are_measured_and_equal_the_reference(demo):
 
 @pytest.mark.timeout(900)
 def test_it_ends_with_the_place_of_its_results(demo):
-    """The last lines name the folder and the summary; sources of both engines and firmware are there."""
+    """The last lines name the folder, the page of all profiles and the summary; sources of both engines and firmware are there."""
     output, printed, _ = demo
     assert printed.rstrip().endswith(str(output / "summary.json"))
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert "9 profiles, 2 models, 5 targets" in page
+    assert page.count("Measured as") == 2
     for variant in ("int8", "pruned_int8"):
         assert (output / variant / "generated" / "aot" / f"digits_{variant}.c").is_file()
         assert (output / variant / "generated" / "tflm" / f"digits_{variant}_model.cc").is_file()

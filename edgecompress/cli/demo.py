@@ -49,6 +49,7 @@ def command(output: Path) -> None:
         f"Accuracy is that of each .tflite on {result.held_out} held-out images; ratios are against the first column with a number."
     )
     console.print(f"All results: {printable(str(result.output))}")
+    console.print(f"Report:      {printable(str(result.report))}")
     console.print(f"Summary:     {printable(str(result.summary))}")
 
 

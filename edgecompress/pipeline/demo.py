@@ -2,7 +2,7 @@
 
 Everything is left in one folder:
 
-    summary.json
+    summary.json, report.html
     float/        model.keras, digits_float.tflite
     int8/         digits_int8.tflite, report.json, generated/{aot,tflm}/, firmware/TARGET/, profiles/TARGET.json
     pruned_int8/  the same for digits_pruned_int8
@@ -11,7 +11,7 @@ Everything is left in one folder:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from edgecompress.pipeline.verify import VerifyReport, verify_loaded
 from edgecompress.profile import Accuracy, Profile, write_profile
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe import PruneSettings, QuantizeSettings, Recipe
+from edgecompress.report.html import read_history, write_html
 
 if TYPE_CHECKING:
     from keras import Model
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from edgecompress.convert import Converter
     from edgecompress.demo.data import Digits
 
-CORES = ("cortex-m0plus", "cortex-m4", "cortex-m7")
+CORES = ("cortex-m0plus", "cortex-m4", "cortex-m7", "cortex-m33")
 VERIFIED_INPUTS = 16
 # Fixed before the first training and never chosen by a result.
 SEED = 0
@@ -63,10 +64,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo leaves: the folder, the summary's path, and the variants `float`, `int8` and `pruned_int8`."""
+    """What the demo leaves: the folder, the summary, the page of all profiles, and the variants `float`, `int8` and `pruned_int8`."""
 
     output: Path
     summary: Path
+    report: Path
     variants: tuple[Variant, ...]
     held_out: int
 
@@ -98,7 +100,17 @@ def demo(output: Path, *, progress: Progress = silent) -> DemoResult:
             variants.append(_prove(name, path, digits, targets, progress))
     summary = output / "summary.json"
     write_text(summary, json.dumps({v.name: _summary(v, output) for v in variants}, indent=1) + "\n")
-    return DemoResult(output, summary, tuple(variants), len(digits.held_out_x))
+    return DemoResult(output, summary, _write_page(variants, output), tuple(variants), len(digits.held_out_x))
+
+
+def _write_page(variants: Sequence[Variant], output: Path) -> Path:
+    """All profiles as one page, with what compression did to each model."""
+    measured = [variant for variant in variants if variant.profiles]
+    profiles = [(f"{v.name} on {target}", profile) for v in measured for target, (_, profile) in v.profiles.items()]
+    histories = [(variant.name, read_history(variant.model.parent / "report.json")) for variant in measured]
+    path = output / "report.html"
+    write_html(profiles, path, commands=["edgecompress demo"], histories=histories)
+    return path
 
 
 def _train(folder: Path, digits: Digits, data: Data, converter: Converter, progress: Progress) -> tuple[Model, Variant]:

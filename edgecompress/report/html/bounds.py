@@ -1,6 +1,6 @@
 """How much one page holds, so that 500 profiles stay below 5 MB. What is left out is said on the page, by number."""
 
-MOST_TABLE_COLUMNS = 8
+MOST_TABLE_COLUMNS = 10
 """Up to this many profiles are columns of the table, as in the terminal; more are its rows, which a script can sort and filter."""
 MOST_BARS = 40
 """Profiles in a chart of stacked bars."""

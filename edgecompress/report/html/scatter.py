@@ -127,7 +127,7 @@ def _drawing(points: Sequence[Point], front: Sequence[Point], unit: str, label: 
             r=5,
             class_="front" if p.subject.number in best else "dominated",
         )
-        for p in points
+        for p in sorted(points, key=lambda p: p.subject.number in best)
     ]
     labelled = points if len(points) <= MOST_LABELLED_POINTS else front
     places: dict[tuple[int, int], list[Point]] = {}
