@@ -44,6 +44,7 @@ WEIGHTED: tuple[Family, ...] = (
     conv_families.transpose_conv,
     wide_families.wide_conv2d,
     wide_families.wide_depthwise,
+    wide_families.wide_add,
 )
 """Layers that a core may have kernels of its own for."""
 

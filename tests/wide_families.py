@@ -51,6 +51,17 @@ def wide_dense(c: OpCases) -> None:
     c.builder.op("FULLY_CONNECTED", inputs, [c.output((rows, outputs), **qo)], activation=activation(c, qo["scale"]))
 
 
+def wide_add(c: OpCases) -> None:
+    """Sums and differences of a few hundred elements to a thousand, by scales that are equal or far apart."""
+    shape = (1, int(c.rng.integers(5, 12)), int(c.rng.integers(8, 12)), int(c.rng.integers(10, 13)))
+    qa = c.quantization(*c.pick((0.004, 0.3), (1e-4, 20)))
+    qb = {"scale": qa["scale"] * c.pick(1.0, 0.5, c.scale(1e-3, 1)), "zero_point": c.zero_point()}
+    qo = {"scale": qa["scale"] * c.pick(1.0, c.ratio(smallest=5e-6)), "zero_point": c.zero_point()}
+    qa, qb = c.pick((qa, qb), (qb, qa))
+    inputs = [c.input(shape, **qa), c.input(shape, **qb)]
+    c.builder.op(c.pick("ADD", "ADD", "SUB"), inputs, [c.output(shape, **qo)], activation=activation(c, qo["scale"]))
+
+
 def _weights(c: OpCases, q: dict[str, Any], shape: tuple[int, ...], axis: int) -> tuple[int, int, dict[str, Any]]:
     """Weights, a bias, and the output's quantization; scales lie within a factor of 6, or of 60."""
     channels = shape[axis]

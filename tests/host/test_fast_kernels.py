@@ -17,13 +17,16 @@ from tests.conv_families import conv2d, depthwise, depthwise_without_bias, fully
 from tests.op_cases import OpCases
 from tests.op_chains import convolution_chain
 from tests.op_families import add, mean, mul, pool, sub
-from tests.wide_families import wide_conv2d, wide_dense, wide_depthwise
+from tests.wide_families import wide_add, wide_conv2d, wide_dense, wide_depthwise
 
-FAMILIES = (conv2d, depthwise, depthwise_without_bias, fully_connected, add, sub, mul, mean, pool, wide_conv2d, wide_depthwise, wide_dense)
+FAMILIES = (
+    *(conv2d, depthwise, depthwise_without_bias, fully_connected, add, sub, mul, mean, pool),
+    *(wide_conv2d, wide_depthwise, wide_dense, wide_add),
+)
 SETS = [kernels for kernels in KernelSet if kernels is not KernelSet.PORTABLE]
 # Of each set, what the random models below must have called at least this often.
 CALLS = {
-    KernelSet.THUMB1: {"ec_conv2d_thumb1_s8": 100},
+    KernelSet.THUMB1: {"ec_conv2d_thumb1_s8": 100, "ec_depthwise_conv2d_thumb1_s8": 20, "ec_add_thumb1_s8": 10},
     KernelSet.THUMB2: {"ec_conv2d_thumb2_s8": 100},
     KernelSet.DSP: {
         "ec_conv2d_dsp_s8": 90,

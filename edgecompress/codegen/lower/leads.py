@@ -9,7 +9,9 @@ from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Tensor
 from edgecompress.numerics.window import pad_before, span
 
 
-def pixels_lead(options: ConvOptions, source: Tensor, weights: Tensor, output: Tensor, groups: int = 1, at_once: int = 2) -> int:
+def pixels_lead(
+    options: ConvOptions | DepthwiseConvOptions, source: Tensor, weights: Tensor, output: Tensor, groups: int = 1, at_once: int = 2
+) -> int:
     """For a kernel that takes so many output pixels at once, in order: it reads their windows, then writes them.
 
     With groups it reads a part and writes a part, so their own windows must survive their own outputs. Bytes.

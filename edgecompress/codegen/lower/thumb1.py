@@ -15,7 +15,7 @@ from edgecompress.codegen.lower.leads import pixels_lead
 from edgecompress.codegen.lower.packing import FILTERS
 from edgecompress.codegen.lower.rules import FastLowering
 from edgecompress.codegen.program import Constant, ConstantArg, Names, ParamsArg, ScratchArg, Step
-from edgecompress.graph import ConvOptions, Graph, Op
+from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
 
 _PIXELS = 5
 """Output pixels that the kernel sums at once."""
@@ -48,6 +48,20 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
     return layer.step(names, "ec_conv2d_thumb1_s8", "thumb1", weights, scratch, lead)
 
 
+def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """All channels of a 3x3 window; not for a depth multiplier, nor for taps that lie apart in a row."""
+    options, layer = op.options, read_convolution(graph, op, portable)
+    if layer is None or not isinstance(options, DepthwiseConvOptions):
+        return None
+    _, kh, kw, channels = layer.weights.shape
+    if (kh, kw) != (3, 3) or options.depth_multiplier != 1 or options.dilation_w != 1:
+        return None
+    padded = -(-channels // FILTERS) * FILTERS
+    scratch = padded * CHANNEL_BYTES + 4 * _PIXELS * channels + kh * kw * channels
+    lead = pixels_lead(options, layer.source, layer.weights, layer.output, at_once=_PIXELS)
+    return layer.step(names, "ec_depthwise_conv2d_thumb1_s8", "thumb1", (portable.arguments[2],), scratch, lead)
+
+
 def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     """What the second input adds comes from a table that the call makes first."""
     params = portable.arguments[0]
@@ -66,4 +80,4 @@ def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     )
 
 
-LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d, "ADD": fast_add, "SUB": fast_add}
+LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d, "DEPTHWISE_CONV_2D": fast_depthwise, "ADD": fast_add, "SUB": fast_add}

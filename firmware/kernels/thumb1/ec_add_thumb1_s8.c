@@ -7,7 +7,7 @@ typedef struct {
     const int8_t *a_end;              /* 8 */
     const int32_t *table;             /* 12: [256] by the bits of b */
     int32_t multiplier;               /* 16 */
-    int32_t out_from_a;               /* 20: bytes */
+    int8_t *out;                      /* 20 */
     uint32_t middle;                  /* 24: 2^30 makes it unsigned, 2^15 rounds */
     int32_t shift_before_last;        /* 28 */
     int32_t twice_zero_point;         /* 32: 2 * out_zero_point + 1 */
@@ -31,6 +31,7 @@ static __attribute__((naked, noinline)) void add_all(__attribute__((unused)) con
             "ldm r7!, {r0, r1, r2, r3, r4, r5}\n"
             "mov lr, r2\n"
             "mov r9, r3\n"
+            "subs r5, r5, r0\n"
             "mov r8, r5\n"
             "lsrs r2, r4, #16\n"
             "uxth r3, r4\n"
@@ -98,12 +99,13 @@ static __attribute__((naked, noinline)) void add_all(__attribute__((unused)) con
 static void add_all(const add_job *job)
 {
     const int32_t high = job->multiplier >> 16, low = job->multiplier & 0xffff;
+    int8_t *out = job->out;
     for (const int8_t *a = job->a, *b = job->b; a != job->a_end; a++, b++) {
         const int32_t x = *a * (1 << 20) + job->table[(uint8_t)*b], x_high = x >> 16;
         const uint32_t x_low = (uint32_t)x & 0xffff;
         const uint32_t middle = x_low * (uint32_t)high + (x_low * (uint32_t)low >> 16) + (uint32_t)(x_high * low) + job->middle;
         const int32_t value = x_high * high + (int32_t)(middle >> 16) - (1 << 14);
-        ((int8_t *)(uintptr_t)a)[job->out_from_a] = ec_thumb1_output(value, job->shift_before_last, job->twice_zero_point);
+        *out++ = ec_thumb1_output(value, job->shift_before_last, job->twice_zero_point);
     }
 }
 
@@ -115,7 +117,7 @@ void ec_add_thumb1_s8(const ec_add_params *p, const int8_t *a, const int8_t *b, 
     for (int32_t i = -128; i < 128; i++)
         table[(uint8_t)i] = p->a_offset + p->b_sign * ec_multiply_high_word(i * p->b_weight + p->b_offset, p->b_scale);
     const add_job job = {
-        a, b, a + count, table, p->out_scale.multiplier, (int32_t)((intptr_t)out - (intptr_t)a), MIDDLE, -1 - p->out_scale.shift,
+        a, b, a + count, table, p->out_scale.multiplier, out, MIDDLE, -1 - p->out_scale.shift,
         2 * p->out_zero_point + 1,
     };
     if (count > 0)

@@ -3,15 +3,10 @@
  * The five windows are expanded to words, element by element, so that one LDM loads what five MULS destroy; the sums stay in high registers,
  * which ADD reaches: 12 instructions for 5 products. Weights are w + 128, so sums start at -128 * (sum of the window). */
 #include "ec_thumb1.h"
+#include "ec_thumb1_scale.h"
 #include "ec_windows.h"
 
-#if defined(__ARM_ARCH_ISA_THUMB)
-#define ASSEMBLY 1
-#else
-#define ASSEMBLY 0
-#endif
-
-#define PIXELS 5
+#define PIXELS EC_THUMB1_PIXELS
 #define FILTERS 8                     /* whose sums wait to be scaled */
 
 /* The arguments of sum_filters, in the order in which its assembly finds them. */
@@ -26,19 +21,7 @@ typedef struct {
     int32_t start[PIXELS];            /* 28: of the sums */
 } sum_job;
 
-/* Those of scale_filters: sums and their channels to outputs. */
-typedef struct {
-    const int32_t *sums;              /* 0: [filters][PIXELS]; moved on */
-    const ec_channel *channels;       /* 4: moved on */
-    int8_t *out;                      /* 8: of the first pixel; moved on */
-    int32_t filters;                  /* 12: > 0; 0 afterwards */
-    int32_t sum_bytes;                /* 16: 4 * pixels that are wanted */
-    int32_t step;                     /* 20: bytes from a pixel's outputs to the next's */
-    int32_t twice_zero_point;         /* 24: 2 * out_zero_point + 1 */
-    uint32_t middle;                  /* 28: EC_THUMB1_MIDDLE */
-} scale_job;
-
-#if ASSEMBLY
+#if EC_THUMB1_ASSEMBLY
 
 #define ELEMENT_BYTES 24
 
@@ -118,98 +101,6 @@ static __attribute__((naked, noinline)) void sum_filters(__attribute__((unused))
             "pop {r4, r5, r6, r7, pc}\n");
 }
 
-#define SCALED \
-    "ldm r0!, {r4}\n" \
-    "add r4, r8\n" \
-    "uxth r5, r4\n" \
-    "asrs r4, r4, #16\n" \
-    "movs r6, r5\n" \
-    "muls r6, r3, r6\n" \
-    "lsrs r6, r6, #16\n" \
-    "muls r5, r2, r5\n" \
-    "adds r5, r5, r6\n" \
-    "movs r6, r4\n" \
-    "muls r6, r3, r6\n" \
-    "adds r5, r5, r6\n" \
-    "add r5, r9\n" \
-    "lsrs r5, r5, #15\n" \
-    "muls r4, r2, r4\n" \
-    "lsls r4, r4, #1\n" \
-    "adds r4, r4, r5\n" \
-    "subs r4, r4, r7\n" \
-    "asrs r5, r4, #31\n" \
-    "adds r4, r4, r5\n" \
-    "mov r5, r10\n" \
-    "asrs r4, r5\n" \
-    "add r4, r11\n" \
-    "asrs r4, r4, #1\n"
-
-/* As ec_thumb1_high_product and ec_thumb1_output; r2, r3 hold the halves of the multiplier, r7 2^15. */
-static __attribute__((naked, noinline)) void scale_filters(__attribute__((unused)) scale_job *job)
-{
-    __asm__(".syntax unified\n"
-            "push {r4, r5, r6, r7, lr}\n"
-            "mov r4, r8\n"
-            "mov r5, r9\n"
-            "mov r6, r10\n"
-            "mov r7, r11\n"
-            "push {r0, r4, r5, r6, r7}\n"
-            "ldr r1, [r0, #20]\n"
-            "mov r12, r1\n"
-            "ldr r1, [r0, #24]\n"
-            "mov r11, r1\n"
-            "ldr r1, [r0, #28]\n"
-            "mov r9, r1\n"
-            "movs r7, #1\n"
-            "lsls r7, r7, #15\n"
-            "1:\n"
-            "ldr r6, [sp]\n"
-            "ldr r4, [r6, #4]\n"
-            "ldm r4!, {r1, r2, r3}\n"
-            "str r4, [r6, #4]\n"
-            "asrs r1, r1, #1\n"
-            "mov r8, r1\n"
-            "mov r10, r3\n"
-            "uxth r3, r2\n"
-            "lsrs r2, r2, #16\n"
-            "ldr r0, [r6]\n"
-            "ldr r5, [r6, #16]\n"
-            "adds r5, r5, r0\n"
-            "mov lr, r5\n"
-            "movs r5, r0\n"
-            "adds r5, #20\n"
-            "str r5, [r6]\n"
-            "ldr r1, [r6, #8]\n"
-            "adds r5, r1, #1\n"
-            "str r5, [r6, #8]\n"
-            "2:\n"
-            SCALED
-            "sxtb r5, r4\n"
-            "cmp r5, r4\n"
-            "bne 4f\n"
-            "3:\n"
-            "strb r4, [r1]\n"
-            "add r1, r12\n"
-            "cmp r0, lr\n"
-            "bne 2b\n"
-            "ldr r6, [sp]\n"
-            "ldr r5, [r6, #12]\n"
-            "subs r5, #1\n"
-            "str r5, [r6, #12]\n"
-            "bne 1b\n"
-            "pop {r0, r4, r5, r6, r7}\n"
-            "mov r8, r4\n"
-            "mov r9, r5\n"
-            "mov r10, r6\n"
-            "mov r11, r7\n"
-            "pop {r4, r5, r6, r7, pc}\n"
-            "4:\n"
-            "asrs r4, r4, #31\n"
-            "movs r5, #127\n"
-            "eors r4, r5\n"
-            "b 3b\n");
-}
-
 /* `len` bytes to every fifth word; their sum. */
 static __attribute__((naked, noinline)) int32_t expand_run(
         __attribute__((unused)) const int8_t *from, __attribute__((unused)) int32_t len, __attribute__((unused)) int32_t *to)
@@ -278,17 +169,6 @@ static void sum_filters(sum_job *job)
     }
 }
 
-static void scale_filters(scale_job *job)
-{
-    for (; job->filters != 0; job->filters--, job->channels++, job->sums += PIXELS) {
-        int8_t *out = job->out++;
-        for (int32_t i = 0; i < job->sum_bytes / 4; i++, out += job->step) {
-            const int32_t value = ec_thumb1_high_product(job->sums[i] + (job->channels->twice_bias >> 1), job->channels->multiplier);
-            *out = ec_thumb1_output(value, job->channels->shift_before_last, job->twice_zero_point);
-        }
-    }
-}
-
 /* `len` bytes to every fifth word; their sum. */
 static int32_t expand_run(const int8_t *from, int32_t len, int32_t *to)
 {
@@ -344,7 +224,7 @@ static int32_t expand(const layer *l, const ec_place *w, int32_t channel, int32_
 }
 
 /* All filters of a group on the windows in x. */
-static void sum_group(layer *l, scale_job *scaling)
+static void sum_group(layer *l, ec_thumb1_scaling *scaling)
 {
     int32_t sums[FILTERS * PIXELS];
     for (int32_t left = l->p->filters_per_group; left > 0; left -= FILTERS) {
@@ -352,7 +232,7 @@ static void sum_group(layer *l, scale_job *scaling)
         scaling->sums = sums;
         scaling->filters = l->job.filters = left < FILTERS ? left : FILTERS;
         sum_filters(&l->job);
-        scale_filters(scaling);
+        ec_thumb1_scale(scaling);
     }
 }
 
@@ -379,7 +259,7 @@ void ec_conv2d_thumb1_s8(
         for (int32_t i = 0; i < PIXELS; i++)
             w[i] = i < pixels ? ec_next_place(&places) : w[0];
         l.job.weights = weights;
-        scale_job scaling = { 0, channels, at, 0, 4 * pixels, p->out.c, 2 * p->out_zero_point + 1, EC_THUMB1_MIDDLE };
+        ec_thumb1_scaling scaling = { 0, channels, at, 0, 4 * pixels, p->out.c, 2 * p->out_zero_point + 1, EC_THUMB1_MIDDLE };
         for (int32_t channel = 0; channel < p->in.c; channel += p->filter_c) {
             for (int32_t i = 0; i < PIXELS; i++)
                 l.job.start[i] = -128 * expand(&l, &w[i], channel, l.x + i);
