@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 BUFFER_ALIGNMENT = 4
 
-# Conditions looked at by each part of the search, a quarter of a second each; only models with a plan above the bound take that long.
+# Conditions looked at by each part of the search, a quarter of a second and one; only models with a plan above the bound take that long.
 _EXACT_CONDITIONS = 400_000
-_SHUFFLE_CONDITIONS = 400_000
+_SHUFFLE_CONDITIONS = 1_600_000
 # The search descends once a buffer.
 _EXACT_BUFFERS = 200
 

@@ -38,10 +38,12 @@ static inline int8_t ec_thumb1_output(int32_t high, int32_t shift_before_last, i
 /* CONV_2D, also grouped and dilated. `out` may lie over `in` as far as the generator's lead allows. */
 void ec_conv2d_thumb1_s8(
         const ec_conv_params *p,
+        int32_t rows,                 // of taps that are expanded at once: in [1, filter_h]
         const int8_t *in,             // [batches][in.h][in.w][in.c]
         const uint8_t *weights,       // [out.c][filter_h][filter_w][filter_c], each + 128
         const ec_channel_data *data,  // of out.c channels
-        int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (groups padded to fours), 20 bytes an element of a window
+        int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (groups padded to fours), 20 bytes a filter of a group
+                                      // and 20 bytes an element of `rows` rows of taps
         int8_t *out);                 // [batches][out.h][out.w][out.c]
 
 /* DEPTHWISE_CONV_2D, 3x3, of a depth multiplier of 1, with taps of a row side by side. `out` may lie over `in` as far as the generator's

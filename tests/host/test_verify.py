@@ -115,12 +115,12 @@ def test_wrong_bytes_are_counted():
 
 def test_a_wrong_kernel_is_found_by_its_op(monkeypatch):
     """With a lowering that drops a bias, the core's own memory shows the op where the difference starts, and no cause excuses it."""
-    from edgecompress.codegen.lower import conv
+    from edgecompress.codegen.lower import fully_connected
 
     model = _loaded(tiny_classifier())
     kinds = [op.kind for op in model.graph.ops]
-    broken = kinds.index("CONV_2D")
-    original = conv.LOWER["CONV_2D"]
+    broken = kinds.index("FULLY_CONNECTED")
+    original = fully_connected.LOWER["FULLY_CONNECTED"]
 
     def wrong(graph, op, names):
         step = original(graph, op, names)
@@ -138,15 +138,15 @@ def test_a_wrong_kernel_is_found_by_its_op(monkeypatch):
 
     import edgecompress.codegen.lower as lower
 
-    table = next(value for value in vars(lower).values() if isinstance(value, dict) and value.get("CONV_2D") is original)
-    monkeypatch.setitem(table, "CONV_2D", wrong)
+    table = next(value for value in vars(lower).values() if isinstance(value, dict) and value.get("FULLY_CONNECTED") is original)
+    monkeypatch.setitem(table, "FULLY_CONNECTED", wrong)
     report = verify_loaded(model, _samples(model), source="generated", target="cortex-m0plus", layers=True)
     rung = next(rung for rung in report.rungs if rung.name.startswith("generated C"))
     assert rung.status is Status.DIFFERS
-    assert rung.first_op.startswith(f"op {broken} CONV_2D")
+    assert rung.first_op.startswith(f"op {broken} FULLY_CONNECTED")
     assert not report.ok
     first = next(layer for layer in report.layers if layer.differs)
-    assert (first.op, first.kind) == (broken, "CONV_2D") and first.largest > 0
+    assert (first.op, first.kind) == (broken, "FULLY_CONNECTED") and first.largest > 0
 
 
 def test_layers_agree_op_by_op():

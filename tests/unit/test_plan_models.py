@@ -176,11 +176,8 @@ class Network:
         self._ops.append(Op(len(self._ops), kind, 1, tuple(inputs), (output,), options))
 
 
-_SEARCH = "the search finds the bound with four times its limit of conditions"
 # What is above, and why; the rest must not be.
 _ABOVE = {
-    ("shuffle", KernelSet.PORTABLE): _SEARCH,
-    ("shuffle", KernelSet.WIDE): _SEARCH,
     ("wake_word", KernelSet.MVE): "each pair alone reaches the bound, all leads of the chain together cannot",
 }
 

@@ -14,7 +14,7 @@ from edgecompress.codegen.lower.layers import read_convolution
 from edgecompress.codegen.lower.leads import pixels_lead
 from edgecompress.codegen.lower.packing import FILTERS
 from edgecompress.codegen.lower.rules import FastLowering
-from edgecompress.codegen.program import Constant, ConstantArg, Names, ParamsArg, ScratchArg, Step
+from edgecompress.codegen.program import Constant, ConstantArg, LiteralArg, Names, ParamsArg, ScratchArg, Step
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
 
 _PIXELS = 5
@@ -22,6 +22,9 @@ _PIXELS = 5
 
 _MOST_ELEMENTS = 1 << 15
 """Of a window: 2^15 products of up to 255 * 128 stay within int32."""
+
+_ELEMENTS_AT_ONCE = 288
+"""Of a window, in rows of taps: each of them takes 20 bytes of scratch; the fewer, the more often sums are stored and loaded."""
 
 _ADD_WEIGHT = 1 << 20
 _TABLE_BYTES = 4 * 256
@@ -42,10 +45,13 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
     raised = (layer.matrix.astype(np.int16) + _RAISED).astype(np.uint8).reshape(-1)
     comment = f"weights [{filters}][{kh}][{kw}][{filter_c}] (o, kh, kw, c), each + {_RAISED}"
     weights = (ConstantArg(Constant(names.constant("weights"), "uint8_t", raised, comment)),)
+    rows = min(max(_ELEMENTS_AT_ONCE // (kw * filter_c), 1), kh)
     channels = groups * -(-filters // groups // FILTERS) * FILTERS
-    scratch = channels * CHANNEL_BYTES + 4 * _PIXELS * layer.matrix.shape[1]
+    scratch = channels * CHANNEL_BYTES + 4 * _PIXELS * (filters // groups + rows * kw * filter_c)
     lead = pixels_lead(options, layer.source, layer.weights, layer.output, groups, at_once=_PIXELS)
-    return layer.step(names, "ec_conv2d_thumb1_s8", "thumb1", weights, scratch, lead)
+    step = layer.step(names, "ec_conv2d_thumb1_s8", "thumb1", weights, scratch, lead)
+    params, *others = step.arguments
+    return replace(step, arguments=(params, LiteralArg(rows), *others))
 
 
 def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:

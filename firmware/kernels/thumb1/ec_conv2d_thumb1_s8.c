@@ -7,18 +7,19 @@
 #include "ec_windows.h"
 
 #define PIXELS EC_THUMB1_PIXELS
-#define FILTERS 8                     /* whose sums wait to be scaled */
 
 /* The arguments of sum_filters, in the order in which its assembly finds them. */
 typedef struct {
     const int32_t *x;                 /* 0: [elements][PIXELS] */
-    const uint8_t *weights;           /* 4: [filters][elements]; moved on */
-    int32_t elements;                 /* 8 */
+    const uint8_t *weights;           /* 4: of the first filter */
+    int32_t elements;                 /* 8: of a part of the windows */
     int32_t skip;                     /* 12: -elements modulo 16 */
     int32_t entry;                    /* 16: bytes of code of `skip` elements */
     int32_t *sums;                    /* 20: [filters][PIXELS]; moved on */
     int32_t filters;                  /* 24: > 0; 0 afterwards */
-    int32_t start[PIXELS];            /* 28: of the sums */
+    const int32_t *from;              /* 28: PIXELS sums to start from; moved on */
+    int32_t from_back;                /* 32: bytes; their size where all filters start alike, else 0 */
+    int32_t gap;                      /* 36: bytes from a filter's part to the next filter's */
 } sum_job;
 
 #if EC_THUMB1_ASSEMBLY
@@ -49,18 +50,20 @@ static __attribute__((naked, noinline)) void sum_filters(__attribute__((unused))
             "mov r6, r10\n"
             "mov r7, r11\n"
             "push {r0, r4, r5, r6, r7}\n"
+            "ldr r7, [r0, #4]\n"
             "1:\n"
             "ldr r6, [sp]\n"
-            "ldr r7, [r6, #4]\n"
             "ldr r0, [r6, #8]\n"
             "adds r0, r0, r7\n"
             "mov lr, r0\n"
             "ldr r0, [r6, #12]\n"
             "subs r7, r7, r0\n"
-            "movs r0, r6\n"
-            "adds r0, #28\n"
+            "ldr r0, [r6, #28]\n"
             "ldm r0!, {r1, r2, r3, r4, r5}\n"
             "mov r8, r1\n"
+            "ldr r1, [r6, #32]\n"
+            "subs r0, r0, r1\n"
+            "str r0, [r6, #28]\n"
             "mov r9, r2\n"
             "mov r10, r3\n"
             "mov r11, r4\n"
@@ -78,7 +81,8 @@ static __attribute__((naked, noinline)) void sum_filters(__attribute__((unused))
             "b 2b\n"
             "3:\n"
             "ldr r6, [sp]\n"
-            "str r7, [r6, #4]\n"
+            "ldr r0, [r6, #36]\n"
+            "adds r7, r7, r0\n"
             "mov r0, r8\n"
             "mov r1, r9\n"
             "mov r2, r10\n"
@@ -158,14 +162,16 @@ static __attribute__((naked, noinline)) int32_t expand_run(
 
 static void sum_filters(sum_job *job)
 {
+    const uint8_t *weights = job->weights;
     for (; job->filters != 0; job->filters--) {
         for (int32_t pixel = 0; pixel < PIXELS; pixel++) {
-            int32_t sum = job->start[pixel];
+            int32_t sum = job->from[pixel];
             for (int32_t k = 0; k < job->elements; k++)
-                sum += job->weights[k] * job->x[PIXELS * k + pixel];
+                sum += weights[k] * job->x[PIXELS * k + pixel];
             *job->sums++ = sum;
         }
-        job->weights += job->elements;
+        job->from += PIXELS - job->from_back / 4;
+        weights += job->elements + job->gap;
     }
 }
 
@@ -184,8 +190,9 @@ typedef struct {
     const ec_conv_params *p;
     ec_runs runs;
     int32_t row_len;                  /* elements of a row of taps */
-    int32_t *x;
-    sum_job job;
+    int32_t rows;                     /* of taps that are in x at once */
+    int32_t *sums;                    /* [filters_per_group][PIXELS] */
+    int32_t *x;                       /* [rows][row_len][PIXELS] */
 } layer;
 
 static int32_t fill(int32_t *to, int32_t count, int32_t padding)
@@ -197,7 +204,7 @@ static int32_t fill(int32_t *to, int32_t count, int32_t padding)
 }
 
 /* A row of a window that may leave the image at its sides; `row` may point beside the image. */
-static int32_t expand_row(const layer *l, const int8_t *row, int32_t column, int32_t *x)
+EC_OUT_OF_LINE int32_t expand_row(const layer *l, const int8_t *row, int32_t column, int32_t *x)
 {
     const int32_t len = l->runs.len, padding = l->p->in_zero_point;
     int32_t sum = 0;
@@ -211,59 +218,84 @@ static int32_t expand_row(const layer *l, const int8_t *row, int32_t column, int
     return sum;
 }
 
-/* A window into the words of one pixel: what lies outside the image is padding. Returns its sum. */
-static int32_t expand(const layer *l, const ec_place *w, int32_t channel, int32_t *x)
+/* Some rows of a window into the words of one pixel: what lies outside the image is padding. Returns their sum. */
+EC_OUT_OF_LINE int32_t expand(const layer *l, const ec_place *w, ec_taps_range inside, int32_t first, int32_t rows, int32_t channel, int32_t *x)
 {
-    const ec_taps_range rows = ec_rows_inside(l->p, w);
-    const int8_t *row = w->at + rows.first * l->runs.row_stride + channel;
-    int32_t sum = fill(x, rows.first * l->row_len, l->p->in_zero_point);
-    x += PIXELS * rows.first * l->row_len;
-    for (int32_t n = rows.last - rows.first; n > 0; n--, row += l->runs.row_stride, x += PIXELS * l->row_len)
-        sum += w->sides_inside && l->runs.count == 1 ? expand_run(row, l->runs.len, x) : expand_row(l, row, w->x, x);
-    return sum + fill(x, (l->p->filter_h - rows.last) * l->row_len, l->p->in_zero_point);
+    const int8_t *row = w->at + first * l->runs.row_stride + channel;
+    int32_t sum = 0;
+    for (int32_t y = first; y < first + rows; y++, row += l->runs.row_stride, x += PIXELS * l->row_len) {
+        if (y < inside.first || y >= inside.last)
+            sum += fill(x, l->row_len, l->p->in_zero_point);
+        else
+            sum += w->sides_inside && l->runs.count == 1 ? expand_run(row, l->runs.len, x) : expand_row(l, row, w->x, x);
+    }
+    return sum;
 }
 
-/* All filters of a group on the windows in x. */
-static void sum_group(layer *l, ec_thumb1_scaling *scaling)
+/* All filters of a group on some rows of the windows; `start` holds the sums of these windows, times -128. */
+static void sum_rows(const layer *l, const uint8_t *weights, int32_t rows, const int32_t *start, bool first)
 {
-    int32_t sums[FILTERS * PIXELS];
-    for (int32_t left = l->p->filters_per_group; left > 0; left -= FILTERS) {
-        l->job.sums = sums;
-        scaling->sums = sums;
-        scaling->filters = l->job.filters = left < FILTERS ? left : FILTERS;
-        sum_filters(&l->job);
-        ec_thumb1_scale(scaling);
+    const int32_t filters = l->p->filters_per_group, elements = rows * l->row_len;
+    if (!first) {
+        int32_t *sums = l->sums;
+        EC_ROLLED
+        for (int32_t n = filters; n != 0; n--, sums += PIXELS) {
+            sums[0] += start[0];
+            sums[1] += start[1];
+            sums[2] += start[2];
+            sums[3] += start[3];
+            sums[4] += start[4];
+        }
+    }
+    sum_job job = {
+        l->x, weights, elements, -elements & 15, (-elements & 15) * ELEMENT_BYTES, l->sums, filters,
+        first ? start : l->sums, first ? 4 * PIXELS : 0, l->p->filter_h * l->row_len - elements,
+    };
+    sum_filters(&job);
+}
+
+/* All filters of a group on five windows, as many rows at a time as are wanted at once. */
+EC_OUT_OF_LINE void sum_group(const layer *l, const ec_place *w, int32_t channel, const uint8_t *weights)
+{
+    ec_taps_range inside[PIXELS];
+    EC_ROLLED
+    for (int32_t i = 0; i < PIXELS; i++)
+        inside[i] = ec_rows_inside(l->p, &w[i]);
+    for (int32_t row = 0; row < l->p->filter_h; row += l->rows) {
+        const int32_t left = l->p->filter_h - row, rows = left < l->rows ? left : l->rows;
+        int32_t start[PIXELS];
+        EC_ROLLED
+        for (int32_t i = 0; i < PIXELS; i++)
+            start[i] = -128 * expand(l, &w[i], inside[i], row, rows, channel, l->x + i);
+        sum_rows(l, weights + row * l->row_len, rows, start, row == 0);
     }
 }
 
 void ec_conv2d_thumb1_s8(
-        const ec_conv_params *p, const int8_t *in, const uint8_t *weights, const ec_channel_data *data, int8_t *scratch, int8_t *out)
+        const ec_conv_params *p, int32_t rows, const int8_t *in, const uint8_t *weights, const ec_channel_data *data, int8_t *scratch,
+        int8_t *out)
 {
     ec_channel *const channels = (ec_channel *)(void *)scratch;
-    const int32_t groups = p->in.c / p->filter_c;
     const int32_t all = p->batches * p->out.h * p->out.w;
     const int32_t elements = p->filter_h * p->filter_w * p->filter_c;
-    layer l = {
-        .p = p,
-        .runs = ec_runs_of(p),
-        .row_len = p->filter_w * p->filter_c,
-        .x = (int32_t *)(void *)ec_fill_channels(channels, data, groups, p->filters_per_group),
-        .job = { .elements = elements, .skip = -elements & 15, .entry = (-elements & 15) * ELEMENT_BYTES },
-    };
-    l.job.x = l.x;
+    layer l = { .p = p, .runs = ec_runs_of(p), .row_len = p->filter_w * p->filter_c, .rows = rows };
+    l.sums = (int32_t *)(void *)ec_fill_channels(channels, data, p->in.c / p->filter_c, p->filters_per_group);
+    l.x = l.sums + PIXELS * p->filters_per_group;
     ec_places places = ec_first_place(p, in);
     int8_t *at = out;
     for (int32_t left = all; left > 0; left -= PIXELS, at += PIXELS * p->out.c) {
         const int32_t pixels = left < PIXELS ? left : PIXELS;
         ec_place w[PIXELS];
+        EC_ROLLED
         for (int32_t i = 0; i < PIXELS; i++)
             w[i] = i < pixels ? ec_next_place(&places) : w[0];
-        l.job.weights = weights;
+        const uint8_t *group = weights;
         ec_thumb1_scaling scaling = { 0, channels, at, 0, 4 * pixels, p->out.c, 2 * p->out_zero_point + 1, EC_THUMB1_MIDDLE };
-        for (int32_t channel = 0; channel < p->in.c; channel += p->filter_c) {
-            for (int32_t i = 0; i < PIXELS; i++)
-                l.job.start[i] = -128 * expand(&l, &w[i], channel, l.x + i);
-            sum_group(&l, &scaling);
+        for (int32_t channel = 0; channel < p->in.c; channel += p->filter_c, group += p->filters_per_group * elements) {
+            sum_group(&l, w, channel, group);
+            scaling.sums = l.sums;
+            scaling.filters = p->filters_per_group;
+            ec_thumb1_scale(&scaling);
             scaling.channels += -p->filters_per_group & 3;
         }
     }
