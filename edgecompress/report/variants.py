@@ -61,7 +61,7 @@ def pruning_note(dense: VariantFacts, pruned: VariantFacts) -> str:
     text = f"Pruning made the compressed file {smaller:.2f} times smaller than {dense.name}'s"
     if not faster:
         return f"{text}; it made nothing faster and no flash smaller, because these kernels multiply by zeros too."
-    text = f"{text}; on {' and '.join(faster)} it takes at most {max(faster.values()):.2f} times its instructions"
+    text = f"{text}; on {', '.join(faster)} it takes at most {max(faster.values()):.2f} times its instructions"
     return f"{text}." if len(faster) == len(ratios) else f"{text}, elsewhere the kernels multiply by zeros too."
 
 
