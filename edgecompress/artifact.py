@@ -19,6 +19,14 @@ class Engine(Enum):
     TFLITE_RUNTIME = "tflite-runtime"
 
 
+class Streaming(Enum):
+    """Whether first layers are computed in bands of rows: not; with the input in the arena; or with rows of the input called for."""
+
+    NONE = "none"
+    ROWS = "rows"
+    INPUT = "input"
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """An input or output of a model, as the application sees it. `scale` is None for a tensor that is not quantized."""
@@ -57,12 +65,54 @@ class PlannedBuffer:
 
 
 @dataclass(frozen=True)
+class StreamedBlock:
+    """Ops `first_op` to `last_op` as one step: `bands` turns of `rows` rows of the last one's output, in `buffer_bytes` of scratch."""
+
+    step: int
+    first_op: int
+    last_op: int
+    bands: int
+    rows: int
+    buffer_bytes: int
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """What streaming did.
+
+    Attributes:
+        mode: as asked for.
+        blocks: none where the plan is the one without streaming; then `note` says why.
+        plain_arena_bytes: the arena without streaming.
+        recomputed_macs: multiply-accumulates that are done more than once: none, because rows are kept from band to band.
+        asked_rows: of the first input, called for by `<name>_input_rows`; 0 where it is in the arena.
+    """
+
+    mode: Streaming
+    blocks: tuple[StreamedBlock, ...]
+    plain_arena_bytes: int
+    recomputed_macs: int = 0
+    asked_rows: int = 0
+    note: str = ""
+
+    @property
+    def words(self) -> str:
+        """What streaming did, for people."""
+        if not self.blocks:
+            return self.note
+        blocks = ", ".join(f"ops {b.first_op} to {b.last_op} in {b.bands} bands" for b in self.blocks)
+        asked = f"; {self.asked_rows:,} rows of the input are called for" if self.asked_rows else ""
+        return f"{blocks}; {self.plain_arena_bytes:,} B of arena without; {self.recomputed_macs:,} MACs computed twice{asked}"
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """What anybody downstream needs to know about a model without its weights. It travels inside the firmware's ELF as JSON.
 
     Attributes:
         arena_bytes: what the application gives to the model; for the aot engine the plan's peak, rounded up to 16.
         arena_bound_bytes: no plan of the same steps has a lower peak; None where nothing was planned, or an older version did.
+        stream: what streaming by rows did; None where it was not asked for.
         arena_is_estimate: whether `arena_bytes` may be too little or too much, because no core was asked (the tflm engine only).
     """
 
@@ -78,6 +128,12 @@ class ModelInfo:
     plan: tuple[PlannedBuffer, ...]
     arena_bound_bytes: int | None = None
     arena_is_estimate: bool = False
+    stream: StreamInfo | None = None
+
+    @property
+    def calls_for_rows(self) -> bool:
+        """Whether the application is asked for rows of the first input, which is not in the arena."""
+        return self.stream is not None and self.stream.asked_rows > 0
 
     @property
     def arena_peak_bytes(self) -> int | None:

@@ -165,6 +165,7 @@ def compile_c(arguments: Sequence[str], compiler: HostCompiler) -> None:
 
 
 def _main_source(models: Sequence[GeneratedModel]) -> str:
+    callbacks = "\n".join(_rows_function(m) for m in models if m.info.calls_for_rows)
     includes = "\n".join(f'#include "{m.info.name}.h"' for m in models)
     rows = "\n".join(_table_row(m) for m in models)
     holes = "\n".join(f"static const hole {m.info.name}_holes[] = {{ {_holes(m)} }};" for m in models)
@@ -188,8 +189,16 @@ typedef struct {{
 {holes}
 
 typedef struct {{
+    uint8_t *bytes;
+    int next_row, asked_rows;
+}} called_input;
+
+{callbacks}
+
+typedef struct {{
     size_t arena_bytes;
     const hole *holes; /* the last one is empty */
+    called_input *called; /* input 0 if its rows are called for, or NULL */
     int steps, inputs, outputs;
     size_t input_bytes[1024], output_bytes[1024];
     int (*init)(void *, size_t);
@@ -202,6 +211,16 @@ typedef struct {{
 static const model models[] = {{
 {rows}
 }};
+
+static void *place_of(const model *m, void *arena, int input)
+{{
+    void *const place = m->input(arena, input);
+    if (m->called == NULL || input > 0)
+        return place;
+    if (place != NULL)
+        abort();
+    return m->called->bytes;
+}}
 
 static void infer(const model *m, int stepwise)
 {{
@@ -217,8 +236,10 @@ static void infer(const model *m, int stepwise)
     if (m->input(arena, m->inputs) != NULL || m->input(arena, -1) != NULL || m->output(arena, m->outputs) != NULL)
         abort();
     for (int i = 0; i < m->inputs; i++)
-        if (fread(m->input(arena, i), 1, m->input_bytes[i], stdin) != m->input_bytes[i])
+        if (fread(place_of(m, arena, i), 1, m->input_bytes[i], stdin) != m->input_bytes[i])
             abort();
+    if (m->called != NULL)
+        m->called->next_row = 0;
     for (const hole *h = m->holes; h->end > 0; h++)
         ASAN_POISON_MEMORY_REGION(arena + h->begin, h->end - h->begin);
     if (stepwise) {{
@@ -230,6 +251,8 @@ static void infer(const model *m, int stepwise)
     }} else if (m->invoke(arena) != EC_OK) {{
         abort();
     }}
+    if (m->called != NULL && m->called->next_row != m->called->asked_rows)
+        abort();
     for (int i = 0; i < m->outputs; i++)
         fwrite(m->output(arena, i), 1, m->output_bytes[i], stdout);
     free(arena);
@@ -241,6 +264,27 @@ int main(void)
     for (int n = 0; fread(head, 1, 2, stdin) == 2; n++)
         infer(&models[head[0] + 256 * head[1]], n % 2);
     return 0;
+}}
+"""
+
+
+def _rows_function(m: GeneratedModel) -> str:
+    """An application's part: rows of the first input, which must be asked for in order, each once, and go into the arena."""
+    name, stream, spec = m.info.name, m.info.stream, m.info.inputs[0]
+    assert stream is not None
+    row_bytes = spec.bytes // spec.shape[1]
+    return f"""\
+static uint8_t {name}_bytes[{spec.bytes}];
+static called_input {name}_called = {{ {name}_bytes, 0, {stream.asked_rows} }};
+
+int {name}_input_rows(void *arena, int first_row, int rows, int8_t *to)
+{{
+    uint8_t *const begin = arena, *const place = (uint8_t *)to;
+    if (first_row != {name}_called.next_row || rows < 1 || place < begin || place + rows * {row_bytes} > begin + {name.upper()}_ARENA_BYTES)
+        abort();
+    memcpy(to, {name}_bytes + first_row * {row_bytes}, (size_t)(rows * {row_bytes}));
+    {name}_called.next_row += rows;
+    return EC_OK;
 }}
 """
 
@@ -262,5 +306,6 @@ def _table_row(m: GeneratedModel) -> str:
     inputs = ", ".join(f"{upper}_INPUT_{n}_BYTES" for n in range(len(info.inputs))) or "0"
     outputs = ", ".join(f"{upper}_OUTPUT_{n}_BYTES" for n in range(len(info.outputs))) or "0"
     counts = f"{upper}_STEP_COUNT, {upper}_INPUT_COUNT, {upper}_OUTPUT_COUNT"
+    called = f"&{name}_called" if info.calls_for_rows else "NULL"
     functions = ", ".join(f"{name}_{f}" for f in ("init", "input", "output", "invoke", "step"))
-    return f"    {{ {upper}_ARENA_BYTES, {name}_holes, {counts}, {{ {inputs} }}, {{ {outputs} }},\n      {functions} }},"
+    return f"    {{ {upper}_ARENA_BYTES, {name}_holes, {called}, {counts}, {{ {inputs} }}, {{ {outputs} }},\n      {functions} }},"

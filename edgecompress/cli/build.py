@@ -16,6 +16,7 @@ from edgecompress.cli.options import (
     refuse_no_offline_plan,
     refuse_options,
     refuse_tflm_dir,
+    stream_rows_option,
     target_argument,
     tflm_dir_option,
     toolchain_option,
@@ -33,6 +34,7 @@ _OF_FIRMWARE = {
     "tflm_dir": "--tflm-dir",
     "keep_input": "--keep-input",
     "offline_plan": "--no-offline-plan",
+    "stream": "--stream",
 }
 _OF_ANDROID = {"package": "--package", "layout": "--layout", "litert": "--litert"}
 _OF_APPS = {**_OF_ANDROID, "labels": "--labels"}
@@ -48,6 +50,7 @@ _OF_APPS = {**_OF_ANDROID, "labels": "--labels"}
 @name_option
 @keep_input_option
 @offline_plan_option
+@stream_rows_option
 @click.option("--package", metavar="PACKAGE", help="android: the Kotlin package of the module, such as com.acme.digits.")
 @click.option(
     "--layout",
@@ -73,6 +76,7 @@ def command(
     name: str | None,
     keep_input: bool,
     offline_plan: bool,
+    stream: str,
     package: str | None,
     layout: str,
     labels: Path | None,
@@ -99,7 +103,7 @@ def command(
         raise OutputError("-o - is no folder: firmware is several files", hint="name a folder with -o")
     refuse_tflm_dir(tflm_dir, engine)
     refuse_no_offline_plan(offline_plan, engine)
-    _build_firmware(target, model, engine, toolchain, tflm_dir, output, name, keep_input, offline_plan)
+    _build_firmware(target, model, engine, toolchain, tflm_dir, output, name, keep_input, offline_plan, stream)
 
 
 def _build_app(
@@ -132,8 +136,9 @@ def _build_firmware(
     name: str | None,
     keep_input: bool,
     offline_plan: bool,
+    stream: str,
 ) -> None:
-    from edgecompress.artifact import Engine
+    from edgecompress.artifact import Engine, Streaming
     from edgecompress.cli.console import stdout_console
     from edgecompress.cli.tables import print_pairs
     from edgecompress.pipeline import build
@@ -148,6 +153,7 @@ def _build_firmware(
         keep_input=keep_input,
         tflm_dir=tflm_dir,
         offline_plan=offline_plan,
+        stream=Streaming(stream),
     )
     print_pairs(stdout_console(), _facts(firmware))
 
@@ -166,6 +172,7 @@ def _facts(firmware: Firmware) -> list[tuple[str, str]]:
         ("toolchain", firmware.toolchain),
         ("flash", f"{format_bytes(sizes.flash_bytes)} ({split})"),
         ("arena", format_bytes(sizes.arena_bytes) + (ESTIMATED if firmware.info.arena_is_estimate else "")),
+        *([] if firmware.info.stream is None else [("by rows", firmware.info.stream.words)]),
         ("static RAM", format_bytes(sizes.static_ram_bytes)),
         ("stack bound", format_bytes(firmware.stack_bound_bytes) or f"unknown: {firmware.stack_problem}"),
     ]

@@ -14,6 +14,7 @@ from edgecompress.cli.options import (
     name_option,
     offline_plan_option,
     refuse_no_offline_plan,
+    stream_option,
 )
 
 
@@ -30,11 +31,20 @@ from edgecompress.cli.options import (
 )
 @kernels_option
 @offline_plan_option
+@stream_option
 def command(
-    model: Path, engine: str, output: Path, name: str | None, keep_input: bool, layout: str | None, kernels: str, offline_plan: bool
+    model: Path,
+    engine: str,
+    output: Path,
+    name: str | None,
+    keep_input: bool,
+    layout: str | None,
+    kernels: str,
+    offline_plan: bool,
+    stream: str,
 ) -> None:
     """Write a model as C sources, and print the path of each."""
-    from edgecompress.artifact import Engine
+    from edgecompress.artifact import Engine, Streaming
     from edgecompress.build.layouts import ProjectLayout
     from edgecompress.cli.text import printable
     from edgecompress.pipeline import generate
@@ -50,5 +60,6 @@ def command(
         layout=None if layout is None else ProjectLayout(layout),
         kernels=KernelSet(kernels),
         offline_plan=offline_plan,
+        stream=Streaming(stream),
     ):
         click.echo(printable(str(path)))

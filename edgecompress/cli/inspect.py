@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecompress.cli.options import kernels_option, model_argument
+from edgecompress.cli.options import kernels_option, model_argument, stream_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,19 +28,21 @@ _TEXT_WIDTH = 400
 @click.command(short_help="A model's ops, shapes, MACs, memory plan.")
 @model_argument
 @kernels_option
-def command(model: Path, kernels: str) -> None:
+@stream_option
+def command(model: Path, kernels: str, stream: str) -> None:
     """Show a model's inputs, outputs, metadata, ops, shapes, MACs, the memory plan of its generated C, and what TFLM lacks for it.
 
     The plan depends on the kernels: `build` takes those of its target.
     """
     from rich.text import Text
 
+    from edgecompress.artifact import Streaming
     from edgecompress.cli.console import stdout_console
     from edgecompress.cli.text import printable
     from edgecompress.pipeline import inspect
     from edgecompress.target import KernelSet
 
-    inspection = inspect(model, kernels=KernelSet(kernels))
+    inspection = inspect(model, kernels=KernelSet(kernels), stream=Streaming(stream))
     console = stdout_console()
     _print_model(console, inspection.graph)
     if inspection.metadata is not None:
@@ -149,6 +151,8 @@ def _print_plan(console: Console, plan: ModelInfo, kernels: str) -> None:
     peak, bound = plan.arena_peak_bytes, plan.arena_bound_bytes
     if peak is not None and bound is not None:
         console.print(f"Peak {format_bytes(peak)}, lower bound {format_bytes(bound)}, gap {format_gap(peak, bound)}")
+    if plan.stream is not None:
+        console.print(f"By rows: {plan.stream.words}")
     columns = [Column("offset", number=True), Column("bytes", number=True), Column("steps"), Column("tensor")]
     buffers = sorted(plan.plan, key=lambda buffer: (buffer.first_op, buffer.offset))
     rows = [[f"{b.offset:,}", f"{b.bytes:,}", f"{b.first_op} to {b.last_op}", _short(b.tensor)] for b in buffers]

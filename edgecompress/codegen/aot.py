@@ -5,13 +5,13 @@ Graph --lower--> steps --plan_arena--> offsets --check_program--> --emit_files--
 
 from __future__ import annotations
 
-from edgecompress.artifact import Engine, GeneratedModel, ModelInfo, StepInfo
+from edgecompress.artifact import Engine, GeneratedModel, ModelInfo, StepInfo, Streaming
 from edgecompress.codegen.check import check_program
 from edgecompress.codegen.emit import emit_files
 from edgecompress.codegen.lower import lower
-from edgecompress.codegen.plan import plan_arena
 from edgecompress.codegen.program import Program, Step
 from edgecompress.codegen.specs import checked_name, tensor_spec
+from edgecompress.codegen.stream.apply import PlannedProgram, plan_program
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph, count_macs
 from edgecompress.target import KernelSet
@@ -21,7 +21,12 @@ _LARGEST_ARENA = (1 << 31) - 1
 
 
 def generate_aot(
-    graph: Graph, *, name: str | None = None, keep_input: bool = False, kernels: KernelSet = KernelSet.PORTABLE
+    graph: Graph,
+    *,
+    name: str | None = None,
+    keep_input: bool = False,
+    kernels: KernelSet = KernelSet.PORTABLE,
+    stream: Streaming = Streaming.NONE,
 ) -> GeneratedModel:
     """The C sources of a fully int8 model.
 
@@ -30,6 +35,7 @@ def generate_aot(
         name: prefix of every symbol and file, a lower-case C identifier; the graph's name unless given.
         keep_input: inputs stay intact during an inference, which may take a larger arena.
         kernels: which kernels the sources call; portable ones run everywhere, `Target.kernels` tells what a core can run.
+        stream: whether first layers go by rows, for a smaller arena and the same bytes (docs/streaming.md).
 
     Raises:
         UserError: `name` cannot be a prefix.
@@ -39,11 +45,21 @@ def generate_aot(
     prefix = checked_name(graph.name if name is None else name)
     _check_graph(graph)
     steps, aliases = lower(graph, prefix, kernels)
-    plan = plan_arena(steps, aliases, graph, keep_input)
+    planned = plan_program(graph, steps, aliases, keep_input=keep_input, stream=stream)
+    return generated_model(graph, prefix, planned, _command(graph, prefix, keep_input, kernels, stream), keep_input=keep_input)
+
+
+def generated_model(graph: Graph, prefix: str, planned: PlannedProgram, command: str, *, keep_input: bool = False) -> GeneratedModel:
+    """The C sources of a planned program, which is checked.
+
+    Args:
+        command: how to generate it again.
+    """
+    steps, aliases, plan = planned.steps, planned.aliases, planned.plan
     if plan.arena_bytes > _LARGEST_ARENA:
         raise ModelError(f"{graph.name}: expected an arena below 2 GB, came {plan.arena_bytes} bytes")
-    check_program(steps, aliases, plan, graph, keep_input)
-    files = emit_files(Program(prefix, _command(graph, prefix, keep_input, kernels), graph, steps, aliases, plan))
+    check_program(steps, aliases, plan, planned.arena_graph, keep_input)
+    files = emit_files(Program(prefix, command, graph, steps, aliases, plan, planned.called, planned.about))
     info = ModelInfo(
         name=prefix,
         sha256=graph.sha256,
@@ -56,8 +72,9 @@ def generate_aot(
         steps=tuple(_step_info(graph, n, step) for n, step in enumerate(steps)),
         plan=plan.buffers,
         arena_bound_bytes=plan.bound_bytes,
+        stream=planned.info,
     )
-    return GeneratedModel(info, files, tuple(sorted({step.kernel for step in steps})))
+    return GeneratedModel(info, files, tuple(sorted({call.kernel for step in steps for call in step.calls})))
 
 
 def _check_graph(graph: Graph) -> None:
@@ -68,13 +85,14 @@ def _check_graph(graph: Graph) -> None:
         raise ModelError(f"{graph.name}: one tensor is two inputs of the model", hint="convert the model again")
 
 
-def _command(graph: Graph, prefix: str, keep_input: bool, kernels: KernelSet) -> str:
+def _command(graph: Graph, prefix: str, keep_input: bool, kernels: KernelSet, stream: Streaming) -> str:
     options = ("" if prefix == graph.name else f" --name {prefix}") + (" --keep-input" if keep_input else "")
     options += "" if kernels is KernelSet.PORTABLE else f" --kernels {kernels.value}"
+    options += "" if stream is Streaming.NONE else f" --stream {stream.value}"
     return f"edgecompress generate {graph.name}.tflite --engine aot{options}"
 
 
 def _step_info(graph: Graph, n: int, step: Step) -> StepInfo:
     main, *fused = (graph.ops[i] for i in step.ops)
     macs = sum(count_macs(graph, graph.ops[i]) for i in step.ops)
-    return StepInfo(n, graph.tensor(main.outputs[0]).name, main.kind, macs, tuple(op.kind for op in fused))
+    return StepInfo(n, graph.tensor(step.writes[0]).name, main.kind, macs, tuple(op.kind for op in fused))

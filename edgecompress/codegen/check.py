@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from edgecompress.codegen.placement import BUFFER_ALIGNMENT
 from edgecompress.codegen.plan import ARENA_ALIGNMENT, resolve_aliases
 from edgecompress.codegen.program import Alias, ArenaPlan, PointerArray, ScratchArg, Step, TensorArg
+from edgecompress.codegen.stream.block import StreamStep
+from edgecompress.codegen.stream.check import block_problems
 from edgecompress.graph import Graph
 
 
@@ -47,8 +49,11 @@ class _Playback:
             self._intact.add(i)
         self._require_intact(self._graph.inputs, "before the first step")
         for n, step in enumerate(self._steps):
-            _check_arguments(step, self._graph)
+            for call in step.calls:
+                _check_arguments(call, self._graph)
             self._play(n, step)
+            if isinstance(step, StreamStep):
+                self._check_block(n, step)
         self._require_intact(self._graph.outputs, "after the last step")
         if keep_input:
             self._require_intact(self._graph.inputs, "after the last step")
@@ -68,6 +73,11 @@ class _Playback:
             self._intact.add(output)
         # In the order of writing, a later output could have spoilt an earlier one.
         self._require_intact(step.writes, f"after step {n}")
+
+    def _check_block(self, n: int, step: StreamStep) -> None:
+        problem = next(block_problems(step, self._plan, self._plan.scratch_offsets.get(n, 0), self._graph), None)
+        if problem is not None:
+            raise UnsoundPlanError(f"step {n}: {problem}")
 
     def _check_output(self, n: int, step: Step, output: int, written: Sequence[int]) -> None:
         mine = self._range(output)

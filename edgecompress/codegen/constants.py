@@ -37,10 +37,10 @@ class Constants:
         self._program = program
         self._by_content: dict[tuple[str, tuple[int, ...], bytes], Constant] = {}
         self.ops: dict[str, int] = {}
-        for step in program.steps:
-            for argument in step.arguments:
+        for call in (call for step in program.steps for call in step.calls):
+            for argument in call.arguments:
                 for constant in self._constants_of(argument):
-                    self._add(constant, step.ops[0])
+                    self._add(constant, call.ops[0])
         self._add_constant_outputs()
 
     def all(self) -> list[Constant]:

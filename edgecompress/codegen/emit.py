@@ -30,6 +30,9 @@ from edgecompress.codegen.program import (
     Step,
     TensorArg,
 )
+from edgecompress.codegen.stream.block import StreamStep
+from edgecompress.codegen.stream.emit import emit_block
+from edgecompress.codegen.stream.emit_rows import fallible_run, rows_declaration
 from edgecompress.graph import Tensor
 
 
@@ -96,12 +99,15 @@ int {name}_invoke(void *arena);
 
 /* One step of an inference, the first is 0; all of them in order are one invoke. EC_OK or EC_ERROR_INDEX. */
 int {name}_step(void *arena, int step);
-
+{self._rows_call()}
 #ifdef __cplusplus
 }}
 #endif
 #endif
 """
+
+    def _rows_call(self) -> str:
+        return "" if self._program.called is None else rows_declaration(self._program)
 
     def _tensors(self, role: str, indices: Sequence[int]) -> str:
         return "\n".join(self._tensor(f"{role}_{n}", self._program.graph.tensor(i)) for n, i in enumerate(indices))
@@ -122,15 +128,16 @@ class _Source:
         self._constants = constants
         self._upper = program.name.upper()
         self._roots = resolve_aliases(program.aliases)
+        self._fallible = program.called is not None
 
     def render(self) -> str:
         name, upper = self._program.name, self._upper
         steps = "\n".join(self._step(n, step) for n, step in enumerate(self._program.steps))
         return f"""\
-{_preamble(self._program, f"{len(self._program.steps)} steps on an arena of {self._program.plan.arena_bytes} bytes.")}#include "{name}.h"
+{_preamble(self._program, self._about())}#include "{name}.h"
 
 #include "ec_kernels.h"
-#include "{name}_data.h"
+{'#include "ec_memory.h"' + chr(10) if self._moves() else ""}#include "{name}_data.h"
 
 #ifdef EC_ARENA_LIMIT_BYTES
 _Static_assert({upper}_ARENA_BYTES <= EC_ARENA_LIMIT_BYTES, "{name}: the arena does not fit this target");
@@ -154,14 +161,24 @@ const void *{name}_output(void *arena, int index)
 {self._choose(self._program.graph.outputs, "(const uint8_t *)arena")}}}
 """
 
+    def _about(self) -> str:
+        text = f"{len(self._program.steps)} steps on an arena of {self._program.plan.arena_bytes} bytes."
+        return f"{text}\n// {self._program.about}" if self._program.about else text
+
+    def _moves(self) -> bool:
+        """Whether rows are kept from band to band."""
+        return any(isinstance(step, StreamStep) for step in self._program.steps)
+
     def _step(self, n: int, step: Step) -> str:
+        if isinstance(step, StreamStep):
+            return emit_block(self._program, self._constants, n, step)
         parts = [f"{self._comment(n, step)}\n"]
         parts += [self._params(n, a) for a in step.arguments if isinstance(a, ParamsArg)]
-        parts.append(f"static void step_{n}(uint8_t *arena)\n{{\n")
+        parts.append(f"static {'int' if self._fallible else 'void'} step_{n}(uint8_t *arena)\n{{\n")
         arrays = [a for a in step.arguments if isinstance(a, PointerArray)]
         parts += [self._pointer_array(k, a) for k, a in enumerate(arrays)]
         arguments = ",\n".join(f"{INDENT * 3}{self._argument(n, step, a, arrays)}" for a in step.arguments)
-        parts.append(f"{INDENT}{step.function}(\n{arguments});\n}}\n")
+        parts.append(f"{INDENT}{step.function}(\n{arguments});\n{f'{INDENT}return EC_OK;' + chr(10) if self._fallible else ''}}}\n")
         return "".join(parts)
 
     def _comment(self, n: int, step: Step) -> str:
@@ -237,6 +254,8 @@ int {name}_step(void *arena, int step)
 }}
 """
         rows = "".join(f"{INDENT}step_{n},\n" for n in range(count))
+        if self._fallible:
+            return fallible_run(name, upper, rows)
         return f"""\
 static void (*const steps[{upper}_STEP_COUNT])(uint8_t *arena) = {{
 {rows}}};
@@ -267,7 +286,7 @@ int {name}_step(void *arena, int step)
         tensor = self._program.graph.tensor(self._roots.get(index, index))
         if tensor.is_constant:
             return self._constants.symbol(self._constants.of_tensor(tensor))
-        return f"{base} + {self._program.plan.offsets[index]}"
+        return "NULL" if index == self._program.called else f"{base} + {self._program.plan.offsets[index]}"
 
 
 def _params_name(n: int, argument: ParamsArg) -> str:

@@ -73,7 +73,12 @@ def height(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
 
 
 def lower_bound(buffers: Sequence[Buffer], leads: Leads) -> int:
-    """What no placement can be below: the largest sum over the buffers alive in one step, less what pairs of that step can share.
+    """What no placement can be below: the most that a step needs."""
+    return max(step_needs(buffers, leads).values(), default=0)
+
+
+def step_needs(buffers: Sequence[Buffer], leads: Leads) -> dict[int, int]:
+    """Bytes that a step needs at least, for steps in which a buffer begins: those of all buffers alive, less what pairs of it can share.
 
     Outputs of a step are disjoint, and so are its sources; what is shared is therefore the sum over the outputs of what each shares with
     its sources, and that is largest when the sources stand side by side from their smallest lead on.
@@ -82,12 +87,11 @@ def lower_bound(buffers: Sequence[Buffer], leads: Leads) -> int:
     for output, pairs in itertools.groupby(sorted(leads, key=lambda p: p[1]), key=lambda p: p[1]):
         sources = [(buffers[s].bytes, leads[s, o]) for s, o in pairs]
         step = buffers[output].first
-        shared[step] = shared.get(step, 0) + _shareable(buffers[output].bytes, sources)
-    alive = ((n, sum(b.bytes for b in buffers if b.first <= n <= b.last)) for n in {b.first for b in buffers})
-    return max((total - shared.get(n, 0) for n, total in alive), default=0)
+        shared[step] = shared.get(step, 0) + shareable(buffers[output].bytes, sources)
+    return {n: sum(b.bytes for b in buffers if b.first <= n <= b.last) - shared.get(n, 0) for n in {b.first for b in buffers}}
 
 
-def _shareable(output: int, sources: Sequence[tuple[int, int]]) -> int:
+def shareable(output: int, sources: Sequence[tuple[int, int]]) -> int:
     """The most bytes that an output can share with its sources, given as (bytes, lead)."""
     if len(sources) > _ORDERED_SOURCES:
         return min(output, sum(max(0, min(size, output - max(lead, 0))) for size, lead in sources))

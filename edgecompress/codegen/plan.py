@@ -31,10 +31,10 @@ def plan_arena(steps: Sequence[Step], aliases: Sequence[Alias], graph: Graph, ke
         ModelError: a tensor is read before anything has written it.
     """
     roots = resolve_aliases(aliases)
-    lives = _lifetimes(steps, roots, graph, keep_input)
+    lives = lifetimes(steps, roots, graph, keep_input)
     number = {tensor: k for k, tensor in enumerate(lives)}
-    leads = {(number[s], number[o]): lead for (s, o), lead in _leads(steps, roots, lives).items()}
-    scratches = {n: Buffer(_aligned(s.scratch_bytes), n, n) for n, s in enumerate(steps) if s.scratch_bytes > 0}
+    leads = {(number[s], number[o]): lead for (s, o), lead in usable_leads(steps, roots, lives).items()}
+    scratches = {n: Buffer(aligned(s.scratch_bytes), n, n) for n, s in enumerate(steps) if s.scratch_bytes > 0}
     buffers = [*lives.values(), *scratches.values()]
     offsets = place_buffers(buffers, leads)
     of_tensor = dict(zip(lives, offsets[: len(lives)], strict=True))
@@ -42,7 +42,7 @@ def plan_arena(steps: Sequence[Step], aliases: Sequence[Alias], graph: Graph, ke
     of_scratch = dict(zip(scratches, offsets[len(lives) :], strict=True))
     shown = _describe(steps, graph, lives, of_tensor, of_scratch)
     peak = height(buffers, offsets)
-    return ArenaPlan(_aligned(peak, ARENA_ALIGNMENT), peak, lower_bound(buffers, leads), of_tensor | named, of_scratch, shown)
+    return ArenaPlan(aligned(peak, ARENA_ALIGNMENT), peak, lower_bound(buffers, leads), of_tensor | named, of_scratch, shown)
 
 
 def resolve_aliases(aliases: Iterable[Alias]) -> dict[int, int]:
@@ -53,7 +53,7 @@ def resolve_aliases(aliases: Iterable[Alias]) -> dict[int, int]:
     return roots
 
 
-def _lifetimes(steps: Sequence[Step], roots: Mapping[int, int], graph: Graph, keep_input: bool) -> dict[int, Buffer]:
+def lifetimes(steps: Sequence[Step], roots: Mapping[int, int], graph: Graph, keep_input: bool) -> dict[int, Buffer]:
     """One buffer for each tensor that has its own bytes, by tensor index; `last` is len(steps) for what must survive the inference."""
     end = len(steps)
     first = dict.fromkeys(graph.inputs, 0)
@@ -74,10 +74,10 @@ def _lifetimes(steps: Sequence[Step], roots: Mapping[int, int], graph: Graph, ke
             last[root] = end
         elif not graph.tensor(root).is_constant:
             raise ModelError(f"{graph.tensor(i).name} is an output that nothing writes")
-    return {i: Buffer(_aligned(graph.tensor(i).bytes), first[i], last[i]) for i in first}
+    return {i: Buffer(aligned(graph.tensor(i).bytes), first[i], last[i]) for i in first}
 
 
-def _leads(steps: Sequence[Step], roots: Mapping[int, int], lives: Mapping[int, Buffer]) -> dict[tuple[int, int], int]:
+def usable_leads(steps: Sequence[Step], roots: Mapping[int, int], lives: Mapping[int, Buffer]) -> dict[tuple[int, int], int]:
     """The overlaps that can be used, by the tensors that own the bytes; a source that is needed later stands apart.
 
     A kernel may read one buffer under several names: all of them must allow the overlap, and the largest lead holds.
@@ -92,11 +92,11 @@ def _leads(steps: Sequence[Step], roots: Mapping[int, int], lives: Mapping[int, 
             for root in {roots.get(i, i) for i in step.reads}:
                 names = [i for i in step.reads if roots.get(i, i) == root]
                 if root in lives and lives[root].last == n and all((i, output) in declared for i in names):
-                    usable[root, output] = _aligned(max(declared[i, output] for i in names))
+                    usable[root, output] = aligned(max(declared[i, output] for i in names))
     return usable
 
 
-def _aligned(size: int, alignment: int = BUFFER_ALIGNMENT) -> int:
+def aligned(size: int, alignment: int = BUFFER_ALIGNMENT) -> int:
     return -(-size // alignment) * alignment
 
 

@@ -141,6 +141,11 @@ class Step:
     scratch_bytes: int = 0
     overlaps: tuple[Overlap, ...] = ()
 
+    @property
+    def calls(self) -> tuple[Step, ...]:
+        """The kernel calls that the step is made of: itself, but for a block of several (`stream.block.StreamStep`)."""
+        return (self,)
+
 
 @dataclass(frozen=True)
 class Alias:
@@ -179,6 +184,8 @@ class Program:
     Attributes:
         name: prefix of every symbol and file.
         command: how to generate it again.
+        about: what the head of the source says about it, beside steps and arena; a sentence or none.
+        called: the input whose rows the application is asked for, by tensor; None where all inputs are in the arena.
     """
 
     name: str
@@ -187,3 +194,5 @@ class Program:
     steps: Sequence[Step]
     aliases: Sequence[Alias]
     plan: ArenaPlan
+    called: int | None = None
+    about: str = ""

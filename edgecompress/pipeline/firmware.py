@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecompress.artifact import Engine, Firmware, GeneratedModel
+from edgecompress.artifact import Engine, Firmware, GeneratedModel, Streaming
 from edgecompress.device import Device
-from edgecompress.errors import DeviceError, ModelError
+from edgecompress.errors import DeviceError, ModelError, UserError
 from edgecompress.files import staging, write_text
 from edgecompress.pipeline.machines import MachineOptions, is_machine, open_machine
-from edgecompress.pipeline.sources import LoadedModel, generate_sources, is_firmware, load_model, refuse_keep_input
+from edgecompress.pipeline.sources import LoadedModel, generate_sources, is_firmware, load_model, refuse_keep_input, refuse_stream
 from edgecompress.target import EmulatorLink, KernelSet, SerialLink, Target, load_target
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def generate(
     layout: ProjectLayout | None = None,
     kernels: KernelSet = KernelSet.PORTABLE,
     offline_plan: bool = True,
+    stream: Streaming = Streaming.NONE,
 ) -> list[Path]:
     """Write the model as C sources into the folder `output`.
 
@@ -46,6 +47,8 @@ def generate(
         layout: a project of this ecosystem, with a main that runs a golden vector; None for the sources alone.
         kernels: those of the aot engine; all but the portable ones want cores with their instruction set.
         offline_plan: for the tflm engine: our memory plan goes into the model where that lowers its arena.
+        stream: for the aot engine: first layers go by rows, for a smaller arena and the same bytes; with INPUT your application writes the
+            function that delivers rows of the input.
 
     Returns:
         The files that were written.
@@ -59,7 +62,11 @@ def generate(
         PosixPath('src/digits.h')
     """
     loaded = load_model(model, name=name)
-    sources = generate_sources(loaded, engine, name=name, keep_input=keep_input, kernels=kernels, offline_plan=offline_plan)
+    if stream is Streaming.INPUT and layout is not None:
+        raise UserError(
+            "a project's main holds the whole input, and cannot deliver it by rows", hint="leave --layout out, or use --stream rows"
+        )
+    sources = generate_sources(loaded, engine, name=name, keep_input=keep_input, kernels=kernels, offline_plan=offline_plan, stream=stream)
     files = _source_files(sources) if layout is None else _project_files(loaded, sources, layout)
     with staging(output) as folder:
         for file, text in files.items():
@@ -96,6 +103,7 @@ def build(
     keep_input: bool = False,
     tflm_dir: Path | None = None,
     offline_plan: bool = True,
+    stream: Streaming = Streaming.NONE,
 ) -> Firmware:
     """Compile and link the model as firmware for a target.
 
@@ -106,6 +114,7 @@ def build(
             when None.
         output: the folder for firmware.elf; build/TARGET/NAME when None.
         offline_plan: see `generate`.
+        stream: NONE, or ROWS: first layers go by rows, for a smaller arena and the same bytes.
 
     Raises:
         ModelError, TargetError: the input is wrong.
@@ -128,6 +137,7 @@ def build(
         keep_input=keep_input,
         tflm_dir=tflm_dir,
         offline_plan=offline_plan,
+        stream=stream,
     )
 
 
@@ -142,17 +152,24 @@ def build_loaded(
     keep_input: bool = False,
     tflm_dir: Path | None = None,
     offline_plan: bool = True,
+    stream: Streaming = Streaming.NONE,
 ) -> Firmware:
     """As `build`, for a model that was read already."""
     from edgecompress.build import GCC, ZIG, build_firmware, find_toolchain
 
+    if stream is Streaming.INPUT:
+        raise UserError(
+            "the serial application holds the whole input, and cannot deliver it by rows",
+            hint="generate --stream input writes sources for your own application; build takes --stream rows",
+        )
     chosen = find_toolchain(toolchain) if toolchain is not None else GCC if engine is Engine.TFLM else ZIG
     if engine is Engine.TFLM:
         from edgecompress.pipeline.tflm import build_tflm
 
         refuse_keep_input(keep_input=keep_input)
+        refuse_stream(stream)
         return build_tflm(target, model, folder=tflm_dir, toolchain=chosen, output=output, name=name, offline_plan=offline_plan)
-    sources = generate_sources(model, engine, name=name, keep_input=keep_input, kernels=target.kernels)
+    sources = generate_sources(model, engine, name=name, keep_input=keep_input, kernels=target.kernels, stream=stream)
     folder = output or Path("build") / target.name / sources.info.name
     return build_firmware(sources, target, toolchain=chosen, output=folder)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecompress.artifact import Engine, ModelInfo
+from edgecompress.artifact import Engine, ModelInfo, Streaming
 from edgecompress.convert.metadata import ModelMetadata, read_metadata
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph
@@ -38,11 +38,12 @@ class Inspection:
     metadata_problem: str
 
 
-def inspect(model: Path, *, kernels: KernelSet = KernelSet.PORTABLE) -> Inspection:
+def inspect(model: Path, *, kernels: KernelSet = KernelSet.PORTABLE, stream: Streaming = Streaming.NONE) -> Inspection:
     """Read a .tflite and plan it.
 
     Args:
         kernels: whose scratch and overlaps the plan is made with.
+        stream: whether its first layers go by rows.
 
     Raises:
         ModelError: the file is missing, damaged or not a .tflite.
@@ -57,7 +58,7 @@ def inspect(model: Path, *, kernels: KernelSet = KernelSet.PORTABLE) -> Inspecti
     metadata, problem = _read_metadata(loaded.data)
     findings = find_unsupported(loaded.graph, Engine.TFLM)
     try:
-        return Inspection(loaded.graph, generate_aot(loaded.graph, kernels=kernels).info, "", findings, metadata, problem)
+        return Inspection(loaded.graph, generate_aot(loaded.graph, kernels=kernels, stream=stream).info, "", findings, metadata, problem)
     except ModelError as e:
         return Inspection(loaded.graph, None, e.message, findings, metadata, problem)
 

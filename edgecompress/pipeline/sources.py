@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecompress.artifact import Engine, GeneratedModel
+from edgecompress.artifact import Engine, GeneratedModel, Streaming
 from edgecompress.convert import read_tflite
 from edgecompress.convert.metadata_write import remove_metadata
 from edgecompress.convert.model_file import read_model_bytes
@@ -58,11 +58,13 @@ def generate_sources(
     keep_input: bool,
     kernels: KernelSet = KernelSet.PORTABLE,
     offline_plan: bool = True,
+    stream: Streaming = Streaming.NONE,
 ) -> GeneratedModel:
     """The model as C for `engine`.
 
     Args:
         offline_plan: with the tflm engine, our memory plan goes into the model where that lowers its arena.
+        stream: with the aot engine, whether first layers go by rows.
 
     Raises:
         ModelError: the engine is none that runs on a core, or lacks an op of the model.
@@ -71,9 +73,10 @@ def generate_sources(
     if engine is Engine.AOT:
         from edgecompress.codegen import generate_aot
 
-        return generate_aot(model.graph, name=name, keep_input=keep_input, kernels=kernels)
+        return generate_aot(model.graph, name=name, keep_input=keep_input, kernels=kernels, stream=stream)
     if engine is Engine.TFLM:
         refuse_keep_input(keep_input=keep_input)
+        refuse_stream(stream)
         from edgecompress.codegen import generate_tflm
 
         data = for_tflm(model, offline_plan=offline_plan)
@@ -89,6 +92,16 @@ def refuse_keep_input(*, keep_input: bool) -> None:
     """
     if keep_input:
         raise UserError("the engine tflm plans its memory itself, and cannot keep inputs", hint="write the inputs before each inference")
+
+
+def refuse_stream(stream: Streaming) -> None:
+    """TensorFlow Lite Micro runs one op after the other.
+
+    Raises:
+        UserError: layers were to go by rows.
+    """
+    if stream is not Streaming.NONE:
+        raise UserError("the engine tflm runs layer after layer and cannot stream rows", hint="use --engine aot, or leave --stream out")
 
 
 def for_tflm(model: LoadedModel, *, offline_plan: bool) -> bytes:
