@@ -153,6 +153,8 @@ class ConvOptions:
     dilation_h: int = 1
     dilation_w: int = 1
     activation: Activation = Activation.NONE
+    narrow_sums: bool = False
+    """int16 without bias: sums of 32 bits, as beside a bias of 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,8 @@ class FullyConnectedOptions:
     activation: Activation = Activation.NONE
     keep_num_dims: bool = False
     shuffled_weights: bool = False
+    narrow_sums: bool = False
+    """As in `ConvOptions`."""
 
 
 @dataclass(frozen=True)

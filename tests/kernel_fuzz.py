@@ -26,7 +26,7 @@ from edgecompress.errors import EdgeCompressError
 from edgecompress.graph import Graph
 from edgecompress.numerics.reference import run_reference
 from edgecompress.target import EmulatorLink, KernelSet, load_target
-from tests import conv_families, edge_families, op_chains, op_families, wide_families
+from tests import conv_families, edge_families, op_chains, op_families, sixteen_families, wide_families
 from tests.aot_host import compile_models
 from tests.op_cases import Family, OpCases
 from tests.spread_plan import generate_spread
@@ -71,6 +71,7 @@ OTHERS: tuple[Family, ...] = (
     op_families.split,
     op_families.pack,
     op_families.resize,
+    *sixteen_families.FAMILIES,
 )
 
 FAMILIES: dict[str, Family] = {family.__name__: family for family in (*WEIGHTED, *CHAINS, *OTHERS)}

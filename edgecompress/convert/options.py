@@ -45,6 +45,8 @@ _ACTIVATIONS = (
 # Strides, dilations and filter sizes above this make no sense, and below it every product of two fits an int32.
 _LARGEST_STEP = 32767
 
+_TENSOR_TYPE_INT32 = 2
+
 _HINT = "the file is damaged, or written by a tool with a mistake: export the model again"
 
 
@@ -101,6 +103,10 @@ class _Fields:
             raise self.at.error(f"{name} is {value}; expected {low} to {high}")
         return value
 
+    def narrow_sums(self, field: int) -> bool:
+        """Whether the type that a bias would have is int32."""
+        return self.between(field, "the bias' type", 0, 127, byte=True) == _TENSOR_TYPE_INT32
+
     def integer(self, field: int) -> int:
         return self.table.integer(field, INT32)
 
@@ -125,6 +131,7 @@ def _conv(f: _Fields) -> Options:
         activation=f.activation(3),
         dilation_w=f.step(4, "the horizontal dilation", default=1),
         dilation_h=f.step(5, "the vertical dilation", default=1),
+        narrow_sums=f.narrow_sums(6),
     )
 
 
@@ -165,6 +172,7 @@ def _fully_connected(f: _Fields) -> Options:
         activation=f.activation(0),
         shuffled_weights=f.between(1, "the weights' format", 0, 1, byte=True) == 1,
         keep_num_dims=f.table.flag(2),
+        narrow_sums=f.narrow_sums(4),
     )
 
 

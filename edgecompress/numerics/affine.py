@@ -16,14 +16,20 @@ from edgecompress.graph import Activation
 
 INT8_MIN = -128
 INT8_MAX = 127
+INT16_MIN = -32768
+INT16_MAX = 32767
 _INT32 = np.iinfo(np.int32)
 
 
 class Clamp(NamedTuple):
-    """The int8 counts that an output may take, both included."""
+    """The counts that an output may take, both included."""
 
     low: int
     high: int
+
+
+INT8_RANGE = Clamp(INT8_MIN, INT8_MAX)
+INT16_RANGE = Clamp(INT16_MIN, INT16_MAX)
 
 
 def round_half_away(x: float) -> int:
@@ -52,20 +58,20 @@ def count_of(real: float, scale: float, zero_point: int) -> int:
     return zero_point + round_half_away(quotient)
 
 
-def activation_clamp(activation: Activation, scale: float, zero_point: int) -> Clamp:
-    """What a fused activation leaves of the int8 range of an output with this quantization.
+def activation_clamp(activation: Activation, scale: float, zero_point: int, limits: Clamp = INT8_RANGE) -> Clamp:
+    """What a fused activation leaves of the range of an output with this quantization (int8 unless `limits` says otherwise).
 
     TANH and SIGN_BIT leave all of it: TFLM ignores them here, so a lowering refuses them.
     """
     match activation:
         case Activation.RELU:
-            return Clamp(max(INT8_MIN, count_of(0.0, scale, zero_point)), INT8_MAX)
+            return Clamp(max(limits.low, count_of(0.0, scale, zero_point)), limits.high)
         case Activation.RELU6:
-            return Clamp(max(INT8_MIN, count_of(0.0, scale, zero_point)), min(INT8_MAX, count_of(6.0, scale, zero_point)))
+            return Clamp(max(limits.low, count_of(0.0, scale, zero_point)), min(limits.high, count_of(6.0, scale, zero_point)))
         case Activation.RELU_N1_TO_1:
-            return Clamp(max(INT8_MIN, count_of(-1.0, scale, zero_point)), min(INT8_MAX, count_of(1.0, scale, zero_point)))
+            return Clamp(max(limits.low, count_of(-1.0, scale, zero_point)), min(limits.high, count_of(1.0, scale, zero_point)))
         case _:
-            return Clamp(INT8_MIN, INT8_MAX)
+            return limits
 
 
 def dequantize(q: NDArray[np.integer], scale: float, zero_point: int) -> NDArray[np.float32]:

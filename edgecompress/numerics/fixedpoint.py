@@ -20,10 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.errors import ModelError
-from edgecompress.numerics.affine import INT8_MAX, INT8_MIN, round_half_away
+from edgecompress.numerics.affine import INT8_MAX, INT8_MIN, INT16_MAX, INT16_MIN, round_half_away
 
 MIN_SHIFT = -31
 MAX_SHIFT = 30
+INT64_MAX_SHIFT = 7
+"""The largest shift to the left that TFLM scales 64-bit sums with."""
+INT64_SUM_LIMIT = 1 << 47
+"""64-bit sums must be smaller than this, so that the product with a 15-bit multiplier fits."""
 
 
 @dataclass(frozen=True)
@@ -99,3 +103,40 @@ def requantize(
     scaled = multiply_by_scale(acc, multipliers, shifts) if len(scales) > 1 else multiply_by_scale(acc, multipliers[0], shifts[0])
     moved = (scaled.astype(np.int64) + zero_point).astype(np.uint32).astype(np.int32)
     return np.clip(moved, low, high).astype(np.int8)
+
+
+def requantize_int16(
+    acc: NDArray[np.int32], scales: Sequence[FixedScale], low: int = INT16_MIN, high: int = INT16_MAX
+) -> NDArray[np.int16]:
+    """As `requantize`, to int16 with zero point 0; `ec_requantize_s16` in C."""
+    multipliers, shifts = _columns(scales)
+    clamped: NDArray[np.int32] = np.clip(multiply_by_scale(acc, multipliers, shifts), low, high)
+    return clamped.astype(np.int16)
+
+
+def requantize_int64(
+    acc: NDArray[np.int64], scales: Sequence[FixedScale], low: int = INT16_MIN, high: int = INT16_MAX
+) -> NDArray[np.int16]:
+    """Bring int64 accumulators to int16 with zero point 0, one scale per channel; `ec_requantize_s64` in C.
+
+    The multiplier is rounded to 15 bits, so that one 64-bit product holds it all: `(acc * m15 + 2**(14 - shift)) >> (15 - shift)`, of which
+    TFLM keeps the low 32 bits before it clamps.
+
+    Args:
+        acc: [..., C] accumulators below `INT64_SUM_LIMIT`, bias already added.
+        scales: C entries, in channel order, or a single one for all; shifts at most `INT64_MAX_SHIFT`.
+        low, high: the clamp of the fused activation.
+    """
+    multipliers, shifts = _columns(scales)
+    reduced = np.minimum((multipliers.astype(np.int64) + (1 << 15)) >> 16, (1 << 15) - 1)
+    down = 15 - shifts.astype(np.int64)
+    scaled = (acc * reduced + (np.int64(1) << (down - 1))) >> down
+    clamped: NDArray[np.int32] = np.clip(scaled.astype(np.uint32).astype(np.int32), low, high)
+    return clamped.astype(np.int16)
+
+
+def _columns(scales: Sequence[FixedScale]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Multipliers and shifts; without dimensions for a single scale."""
+    shape = () if len(scales) == 1 else (len(scales),)
+    multipliers, shifts = ([s.multiplier for s in scales], [s.shift for s in scales])
+    return np.array(multipliers, np.int32).reshape(shape), np.array(shifts, np.int32).reshape(shape)

@@ -20,6 +20,23 @@ void ec_lookup_s8(
 /* RELU and RELU6 that keep the quantization: out = clamp(in, low, high). `out` may be `in`. */
 void ec_clamp_s8(const int8_t *in, int32_t count, int32_t low, int32_t high, int8_t *out);
 
+/* The same on int16. `out` may be `in`. */
+void ec_clamp_s16(const int16_t *in, int32_t count, int32_t low, int32_t high, int16_t *out);
+
+/* RELU of int16 to another scale: out = clamp(scale * in, 0, 32767). `out` may be `in`. */
+void ec_relu_s16(const ec_scale *scale, const int16_t *in, int32_t count, int16_t *out);
+
+/* LOGISTIC and TANH of int16, to scale 1/32768: a table of sigmoid(i / 24), i < 256, with 16 fraction bits, is addressed by
+ * (in * factor + half of 2^shift) >> shift, and interpolated. `out` may be `in`. */
+typedef struct {
+    int32_t factor;                   /* [0, 32767] */
+    int32_t shift;                    /* [0, 31] */
+    const uint16_t *sigmoid;          /* [256] */
+} ec_curve_params;
+
+void ec_logistic_s16(const ec_curve_params *p, const int16_t *in, int32_t count, int16_t *out);
+void ec_tanh_s16(const ec_curve_params *p, const int16_t *in, int32_t count, int16_t *out);
+
 /* QUANTIZE to and from 16 bits: out = saturate(out_zero_point + scale * (in - in_zero_point)). */
 typedef struct {
     int32_t in_zero_point;
@@ -43,6 +60,17 @@ typedef struct {
 
 void ec_softmax_s8(const ec_softmax_params *p, const int8_t *in, int8_t *out);           /* [rows][depth]; `out` may be `in` */
 void ec_softmax_s8_s16(const ec_softmax_params *p, const int8_t *in, int16_t *out);      /* [rows][depth] */
+
+/* SOFTMAX of int16, to scale 1/32768: both tables have 513 entries of 15 fraction bits, between which it interpolates. */
+typedef struct {
+    int32_t rows;
+    int32_t depth;                    /* [1, 65535] */
+    ec_scale scale;                   /* from differences of counts to 10/65535 */
+    const int16_t *exponentials;      /* exp from -10 to 0 */
+    const int16_t *reciprocals;       /* 1 / (1 + x) from 0 to 1 */
+} ec_softmax_s16_params;
+
+void ec_softmax_s16(const ec_softmax_s16_params *p, const int16_t *in, int16_t *out);    /* [rows][depth]; `out` may be `in` */
 
 #ifdef __cplusplus
 }

@@ -78,6 +78,38 @@ void ec_fully_connected_s8(
         const ec_scale *scales,       // [out_len], or [1]
         int8_t *out);                 // [batches][out_len]
 
+/* The same with 16-bit activations, zero points 0 and 8-bit weights:
+ *
+ *   out = clamp(scale * (bias + sum weight * in), out_min, out_max)      clamps within [-32768, 32767]
+ *
+ * Sums have 64 bits, and scales a multiplier of 15 (ec_requantize_s64; shift at most 7, sums below 2^47). A file may hold a bias of 32 bits
+ * instead: then sums wrap to 32 bits and are scaled as those of int8. At most one of the two biases is not NULL. */
+void ec_conv2d_s16(
+        const ec_conv_params *p,
+        const int16_t *in,            // [batches][in.h][in.w][in.c]
+        const int8_t *weights,        // [out.c][filter_h][filter_w][filter_c]
+        const int64_t *bias,          // [out.c], or NULL
+        const int32_t *narrow_bias,   // [out.c], or NULL
+        const ec_scale *scales,       // [out.c]
+        int16_t *out);                // [batches][out.h][out.w][out.c]
+
+void ec_depthwise_conv2d_s16(
+        const ec_conv_params *p,
+        const int16_t *in,            // [batches][in.h][in.w][in.c]
+        const int8_t *weights,        // [filter_h][filter_w][out.c]
+        const int64_t *bias,          // [out.c], or NULL
+        const ec_scale *scales,       // [out.c]
+        int16_t *out);                // [batches][out.h][out.w][out.c]
+
+void ec_fully_connected_s16(
+        const ec_fc_params *p,        // zero points 0
+        const int16_t *in,            // [batches][in_len]
+        const int8_t *weights,        // [out_len][in_len]
+        const int64_t *bias,          // [out_len], or NULL
+        const int32_t *narrow_bias,   // [out_len], or NULL
+        const ec_scale *scales,       // [out_len], or [1]
+        int16_t *out);                // [batches][out_len]
+
 #ifdef __cplusplus
 }
 #endif

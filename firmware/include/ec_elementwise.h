@@ -51,6 +51,21 @@ typedef struct {
 void ec_mul_s8(const ec_mul_params *p, const int8_t *a, const int8_t *b, int32_t count, int8_t *out);
 void ec_mul_broadcast_s8(const ec_mul_params *p, const ec_broadcast *shape, const int8_t *a, const int8_t *b, int8_t *out);
 
+/* ADD and SUB of int16 with zero points 0, on half of the larger scale with 15 more bits: both terms stay within 2^29.
+ *
+ *   out = clamp(out_scale * (a_scale * (a << 15) + b_sign * (b_scale * (b << 15))), out_min, out_max) */
+typedef struct {
+    ec_scale a_scale, b_scale;               /* at most 1/2 */
+    int32_t b_sign;                          /* 1 or -1 */
+    ec_scale out_scale;                      /* below 1 */
+    int32_t out_min, out_max;                /* clamp of the fused activation, within [-32768, 32767] */
+} ec_add_s16_params;
+
+void ec_add_s16(const ec_add_s16_params *p, const ec_broadcast *shape, const int16_t *a, const int16_t *b, int16_t *out);
+
+/* MUL of int16 with zero points 0. */
+void ec_mul_s16(const ec_mul_params *p, const ec_broadcast *shape, const int16_t *a, const int16_t *b, int16_t *out);
+
 /* PRELU: out = out_zero_point + positive * x where x = a - a_zero_point is not below 0,
  *        else out_zero_point + negative * x * (slope - slope_zero_point); saturated to int8. */
 typedef struct {

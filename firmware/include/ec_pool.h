@@ -25,6 +25,10 @@ void ec_average_pool_s8(const ec_pool_params *p, const int8_t *in, int8_t *out);
 /* MAX_POOL_2D. */
 void ec_max_pool_s8(const ec_pool_params *p, const int8_t *in, int8_t *out);
 
+/* The same on int16, clamps within [-32768, 32767]; averages of up to 2^15 pixels a window. */
+void ec_average_pool_s16(const ec_pool_params *p, const int16_t *in, int16_t *out);
+void ec_max_pool_s16(const ec_pool_params *p, const int16_t *in, int16_t *out);
+
 #define EC_MEAN_RANK 3
 
 /* MEAN and SUM over any dimensions: out = saturate(out_zero_point + scale * (sum in - in_zero_sum)). The generator merges neighbouring
@@ -40,6 +44,7 @@ typedef struct {
 } ec_mean_params;
 
 void ec_mean_s8(const ec_mean_params *p, const int8_t *in, int8_t *out);
+void ec_mean_s16(const ec_mean_params *p, const int16_t *in, int16_t *out);      /* zero points 0, at most 2^15 elements a sum */
 
 #ifdef __cplusplus
 }

@@ -193,14 +193,15 @@ def test_what_is_not_int8_is_refused_by_name(data, words: tuple[str, ...]) -> No
 @pytest.mark.parametrize(
     ("source", "weights", "output", "words"),
     [
-        ("int16", "int8", "int16", "int16"),
+        ("int16", "int16", "int16", "int8 weights beside int16"),
+        ("int16", "int8", "int8", "int16"),
         ("float32", "int8", "float32", "float32"),
         ("int8", "int8", "int16", "int16"),
     ],
-    ids=["int16x8", "hybrid", "mixed"],
+    ids=["int16 weights", "int8 out", "hybrid", "int16 out"],
 )
 def test_other_number_formats_are_refused(source: str, weights: str, output: str, words: str) -> None:
-    """int16 activations and float activations on int8 weights are refused with their type."""
+    """int16 weights, float activations on int8 weights, and layers from one width to another are refused with their type."""
     b = ModelBuilder()
     x = b.tensor((1, 4), source, scale=None if source == "float32" else 0.1)
     w = b.tensor((2, 4), weights, scale=0.1, data=np.ones((2, 4)))

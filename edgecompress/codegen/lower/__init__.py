@@ -17,6 +17,8 @@ from edgecompress.codegen.lower import (
     pool,
     resize,
     shape,
+    sixteen,
+    sixteen_curves,
     thumb1,
     thumb2,
     transpose_conv,
@@ -26,7 +28,7 @@ from edgecompress.codegen.lower.rules import TFLM_HINT, FastLowering, Lowering, 
 from edgecompress.codegen.lower.views import better_view
 from edgecompress.codegen.program import Alias, Names, Step
 from edgecompress.errors import ModelError, UnsupportedOpError
-from edgecompress.graph import Graph, Op
+from edgecompress.graph import DType, Graph, Op
 from edgecompress.target import KernelSet
 
 LOWERINGS: dict[str, Lowering] = {
@@ -39,6 +41,10 @@ LOWERINGS: dict[str, Lowering] = {
     **shape.LOWER,
     **resize.LOWER,
 }
+
+
+SIXTEEN: dict[str, Lowering] = {**sixteen.LOWER, **sixteen_curves.LOWER}
+"""Ops from int16 to int16 whose kernels are others; what only moves elements stands in `LOWERINGS`."""
 
 
 FASTER: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {
@@ -56,7 +62,7 @@ def lower(graph: Graph, model: str | None = None, kernels: KernelSet = KernelSet
     """The kernel calls of a graph in execution order, and the tensors that are other names for a buffer.
 
     Args:
-        graph: a fully int8 model.
+        graph: a model of int8, or of int16 activations with int8 weights, throughout.
         model: prefix of every symbol; the graph's name unless given.
         kernels: which kernels may be called.
 
@@ -68,7 +74,7 @@ def lower(graph: Graph, model: str | None = None, kernels: KernelSet = KernelSet
 
 
 def _faster(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step | Alias) -> Step | Alias:
-    if isinstance(portable, Alias) or not FASTER[kernels]:
+    if isinstance(portable, Alias) or not FASTER[kernels] or _is_sixteen(graph, op):
         return portable
     view, viewed = better_view(graph, op)
     start = lower_op(view, viewed, model)
@@ -88,7 +94,7 @@ def lower_op(graph: Graph, op: Op, model: str) -> Step | Alias:
     Raises:
         UnsupportedOpError: as `lower`; arithmetic that does not know the layer gets its name here.
     """
-    lowering = LOWERINGS.get(op.kind)
+    lowering = (SIXTEEN.get(op.kind) if _is_sixteen(graph, op) else None) or LOWERINGS.get(op.kind)
     if lowering is None:
         raise unsupported(graph, op, "the aot engine has no kernel for this op", f"replace this layer, or {TFLM_HINT}")
     _require_elements(graph, op)
@@ -98,6 +104,11 @@ def lower_op(graph: Graph, op: Op, model: str) -> Step | Alias:
         raise
     except ModelError as e:
         raise unsupported(graph, op, e.message, e.hint or TFLM_HINT) from e
+
+
+def _is_sixteen(graph: Graph, op: Op) -> bool:
+    tensors = (*graph.op_inputs(op)[:1], *graph.op_outputs(op)[:1])
+    return len(tensors) == 2 and all(t is not None and t.dtype is DType.INT16 for t in tensors)
 
 
 def _require_elements(graph: Graph, op: Op) -> None:

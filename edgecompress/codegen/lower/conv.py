@@ -6,6 +6,7 @@ from edgecompress.codegen.lower.rules import Lowering, fused_clamp, input_tensor
 from edgecompress.codegen.lower.weighted import bias_argument, check_sums, require_symmetric, scale_argument, weights_argument
 from edgecompress.codegen.program import Argument, ConstantArg, Field, Names, ParamsArg, Step, TensorArg
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, Tensor
+from edgecompress.numerics.affine import Clamp
 from edgecompress.numerics.scales import convolution_scales
 from edgecompress.numerics.window import pad_before, window_count
 
@@ -21,12 +22,8 @@ def lower_conv2d(graph: Graph, op: Op, names: Names) -> Step:
     if not isinstance(options, ConvOptions):
         raise unsupported(graph, op, "its options are missing")
     require_int8(graph, op, source, weights, output)
-    _require_images(graph, op, source, weights, output, options)
-    channels, _, _, filter_c = weights.shape
-    groups = source.shape[3] // filter_c if filter_c else 0
-    if groups == 0 or source.shape[3] % filter_c or channels % groups or channels != output.shape[3]:
-        raise unsupported(graph, op, f"filters {weights.shape} do not divide {source.shape[3]} input and {output.shape[3]} output channels")
-    fields: dict[str, Field] = {"filter_c": filter_c, "filters_per_group": channels // groups}
+    require_images(graph, op, source, weights, output, options)
+    fields = conv_groups(graph, op, source, weights, output)
     return _step(graph, op, names, "ec_conv2d_s8", options, fields, channel_axis=0)
 
 
@@ -41,20 +38,42 @@ def lower_depthwise_conv2d(graph: Graph, op: Op, names: Names) -> Step:
     if not isinstance(options, DepthwiseConvOptions):
         raise unsupported(graph, op, "its options are missing")
     require_int8(graph, op, source, weights, output)
-    _require_images(graph, op, source, weights, output, options)
-    channels = source.shape[3] * options.depth_multiplier
+    require_images(graph, op, source, weights, output, options)
+    fields = depthwise_groups(graph, op, source, weights, output, options.depth_multiplier)
+    return _step(graph, op, names, "ec_depthwise_conv2d_s8", options, fields, channel_axis=3)
+
+
+def conv_groups(graph: Graph, op: Op, source: Tensor, weights: Tensor, output: Tensor) -> dict[str, Field]:
+    """How the filters of a CONV_2D are grouped.
+
+    Raises:
+        UnsupportedOpError: channels that do not divide.
+    """
+    channels, _, _, filter_c = weights.shape
+    groups = source.shape[3] // filter_c if filter_c else 0
+    if groups == 0 or source.shape[3] % filter_c or channels % groups or channels != output.shape[3]:
+        raise unsupported(graph, op, f"filters {weights.shape} do not divide {source.shape[3]} input and {output.shape[3]} output channels")
+    return {"filter_c": filter_c, "filters_per_group": channels // groups}
+
+
+def depthwise_groups(graph: Graph, op: Op, source: Tensor, weights: Tensor, output: Tensor, multiplier: int) -> dict[str, Field]:
+    """One group of filters for each input channel.
+
+    Raises:
+        UnsupportedOpError: channels that do not match the depth multiplier.
+    """
+    channels = source.shape[3] * multiplier
     if weights.shape[0] != 1 or weights.shape[3] != channels or output.shape[3] != channels:
         raise unsupported(
             graph,
             op,
             f"filters {weights.shape} and {output.shape[3]} output channels do not match {source.shape[3]} input channels "
-            f"with a depth multiplier of {options.depth_multiplier}",
+            f"with a depth multiplier of {multiplier}",
         )
-    fields: dict[str, Field] = {"filter_c": 1, "filters_per_group": options.depth_multiplier}
-    return _step(graph, op, names, "ec_depthwise_conv2d_s8", options, fields, channel_axis=3)
+    return {"filter_c": 1, "filters_per_group": multiplier}
 
 
-def _require_images(
+def require_images(
     graph: Graph, op: Op, source: Tensor, weights: Tensor, output: Tensor, options: ConvOptions | DepthwiseConvOptions
 ) -> None:
     """The output must have the shape that this window makes of the input: the kernel believes it."""
@@ -82,9 +101,30 @@ def _step(
     source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
     require_symmetric(graph, op, weights, channel_axis)
     check_sums(graph, op, weights, source, channel_axis)
-    clamp = fused_clamp(graph, op, options.activation, output)
+    params = conv_params(options, source, weights, output, filter_fields, fused_clamp(graph, op, options.activation, output))
+    arguments: tuple[Argument, ...] = (
+        ParamsArg("ec_conv_params", params),
+        TensorArg(source.index),
+        weights_argument(names, weights, "o, kh, kw, c" if channel_axis == 0 else "1, kh, kw, o"),
+        bias_argument(graph, op, names, 2, output.shape[3]),
+        ConstantArg(scale_argument(names, convolution_scales(source, weights, output, output.shape[3]))),
+        TensorArg(output.index),
+    )
+    reads = tuple(t.index for t in (source, weights) if not t.is_constant)
+    return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (output.index,))
+
+
+def conv_params(
+    options: ConvOptions | DepthwiseConvOptions,
+    source: Tensor,
+    weights: Tensor,
+    output: Tensor,
+    filter_fields: dict[str, Field],
+    clamp: Clamp,
+) -> dict[str, Field]:
+    """An `ec_conv_params`; `filter_fields` from `conv_groups` or `depthwise_groups`."""
     _, kh, kw, _ = weights.shape
-    params: dict[str, Field] = {
+    return {
         "batches": source.shape[0],
         "in": image_shape(source),
         "out": image_shape(output),
@@ -102,16 +142,6 @@ def _step(
         "out_min": clamp.low,
         "out_max": clamp.high,
     }
-    arguments: tuple[Argument, ...] = (
-        ParamsArg("ec_conv_params", params),
-        TensorArg(source.index),
-        weights_argument(names, weights, "o, kh, kw, c" if channel_axis == 0 else "1, kh, kw, o"),
-        bias_argument(graph, op, names, 2, output.shape[3]),
-        ConstantArg(scale_argument(names, convolution_scales(source, weights, output, output.shape[3]))),
-        TensorArg(output.index),
-    )
-    reads = tuple(t.index for t in (source, weights) if not t.is_constant)
-    return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (output.index,))
 
 
 def image_shape(tensor: Tensor) -> dict[str, Field]:

@@ -72,7 +72,7 @@ def lower_prelu(graph: Graph, op: Op, names: Names) -> Step:
         "negative": scale_fields(mul_scale(x, slope, out)),
         "out_zero_point": out.zero_point,
     }
-    head = (ParamsArg("ec_prelu_params", params), _broadcast(graph, op, x, slope, out))
+    head = (ParamsArg("ec_prelu_params", params), broadcast_argument(graph, op, x, slope, out))
     return _call(op, "ec_prelu_s8", head, (x, slope), (), out)
 
 
@@ -83,7 +83,7 @@ def lower_maximum(graph: Graph, op: Op, names: Names) -> Step:
         UnsupportedOpError: a type or shape that the kernel does not take.
     """
     a, b, out = _operands(graph, op)
-    return _call(op, "ec_maximum_s8", (_broadcast(graph, op, a, b, out),), (a, b), (), out)
+    return _call(op, "ec_maximum_s8", (broadcast_argument(graph, op, a, b, out),), (a, b), (), out)
 
 
 def lower_minimum(graph: Graph, op: Op, names: Names) -> Step:
@@ -93,7 +93,7 @@ def lower_minimum(graph: Graph, op: Op, names: Names) -> Step:
         UnsupportedOpError: a type or shape that the kernel does not take.
     """
     a, b, out = _operands(graph, op)
-    return _call(op, "ec_minimum_s8", (_broadcast(graph, op, a, b, out),), (a, b), (), out)
+    return _call(op, "ec_minimum_s8", (broadcast_argument(graph, op, a, b, out),), (a, b), (), out)
 
 
 def scale_fields(scale: FixedScale) -> dict[str, Field]:
@@ -149,13 +149,18 @@ def _clamp_fields(clamp: Clamp) -> dict[str, Field]:
 
 def _step(graph: Graph, op: Op, stem: str, params: ParamsArg, a: Tensor, b: Tensor, out: Tensor) -> Step:
     """The call for tensors of one shape, or that for tensors that broadcast."""
-    shape = _broadcast(graph, op, a, b, out)
+    shape = broadcast_argument(graph, op, a, b, out)
     if a.elements == b.elements == out.elements:
         return _call(op, f"{stem}_s8", (params,), (a, b), (LiteralArg(out.elements),), out)
     return _call(op, f"{stem}_broadcast_s8", (params, shape), (a, b), (), out)
 
 
-def _broadcast(graph: Graph, op: Op, a: Tensor, b: Tensor, out: Tensor) -> ParamsArg:
+def broadcast_argument(graph: Graph, op: Op, a: Tensor, b: Tensor, out: Tensor) -> ParamsArg:
+    """The `ec_broadcast` of two inputs.
+
+    Raises:
+        UnsupportedOpError: shapes that do not broadcast to the output's, or along too many dimensions.
+    """
     try:
         shape = np.broadcast_shapes(a.shape, b.shape)
     except ValueError as e:

@@ -24,7 +24,7 @@ def lower_fully_connected(graph: Graph, op: Op, names: Names) -> Step:
     require_int8(graph, op, source, weights, output)
     if weights.quantization is not None and weights.quantization.per_channel:
         require_symmetric(graph, op, weights, channel_axis=0)
-    batches = _count_rows(graph, op, source, weights, output)
+    batches = count_rows(graph, op, source, weights, output)
     check_sums(graph, op, weights, source, channel_axis=0)
     clamp = fused_clamp(graph, op, options.activation, output)
     out_len, in_len = weights.shape
@@ -52,7 +52,7 @@ def lower_fully_connected(graph: Graph, op: Op, names: Names) -> Step:
     return Step((op.index,), "ec_fully_connected_s8", "kernels/portable/ec_fully_connected_s8.c", arguments, reads, (output.index,))
 
 
-def _count_rows(graph: Graph, op: Op, source: Tensor, weights: Tensor, output: Tensor) -> int:
+def count_rows(graph: Graph, op: Op, source: Tensor, weights: Tensor, output: Tensor) -> int:
     if len(weights.shape) != 2:
         raise unsupported(graph, op, f"expected weights of 2 dimensions, came {weights.shape}")
     out_len, in_len = weights.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from edgecompress.codegen.constants import c_type_of
 from edgecompress.codegen.lower.conv import image_shape
 from edgecompress.codegen.lower.elementwise import scale_fields
 from edgecompress.codegen.lower.loops import Loop, contiguous_strides, fill_loops, merge_loops
@@ -18,6 +19,7 @@ from edgecompress.codegen.lower.rules import (
 )
 from edgecompress.codegen.program import Field, Names, ParamsArg, Step, TensorArg
 from edgecompress.graph import DType, Graph, Op, PoolOptions, Tensor
+from edgecompress.numerics.affine import INT8_RANGE, Clamp
 from edgecompress.numerics.fixedpoint import FixedScale, quantize_multiplier
 from edgecompress.numerics.reference.pool import mean_scale, pool_window, reduced_axes
 
@@ -47,8 +49,17 @@ def lower_max_pool(graph: Graph, op: Op, names: Names) -> Step:
 
 def _pool(graph: Graph, op: Op, function: str) -> Step:
     x, out = input_tensor(graph, op, 0), output_tensor(graph, op)
-    options = op.options
     require_int8(graph, op, x, out)
+    return pool_step(graph, op, function, INT8_RANGE, _MOST_ELEMENTS)
+
+
+def pool_step(graph: Graph, op: Op, function: str, limits: Clamp, most_pixels: int) -> Step:
+    """The call of a pool whose tensors have been checked.
+
+    Raises:
+        UnsupportedOpError: shapes or quantization that no pool takes, or a window of more than `most_pixels`.
+    """
+    x, out, options = input_tensor(graph, op, 0), output_tensor(graph, op), op.options
     if not isinstance(options, PoolOptions) or len(x.shape) != 4:
         raise unsupported(graph, op, f"expected pool options and an NHWC image, came shape {x.shape}")
     # TFLM's tolerance.
@@ -56,9 +67,9 @@ def _pool(graph: Graph, op: Op, function: str) -> Step:
         raise unsupported(graph, op, f"expected one quantization for {x.name} and {out.name}, came {x.quantization} and {out.quantization}")
     window = pool_window(options, x.shape[1], x.shape[2])
     expected = (x.shape[0], window.out_h, window.out_w, x.shape[3])
-    if out.shape != expected or window.filter_h * window.filter_w > _MOST_ELEMENTS:
+    if out.shape != expected or window.filter_h * window.filter_w > most_pixels:
         raise unsupported(graph, op, f"expected an output of shape {expected}, came {out.shape}")
-    clamp = fused_clamp(graph, op, options.activation, out)
+    clamp = fused_clamp(graph, op, options.activation, out, limits)
     params: dict[str, Field] = {
         "batches": x.shape[0],
         "in": image_shape(x),
@@ -82,9 +93,9 @@ def lower_mean(graph: Graph, op: Op, names: Names) -> Step:
         UnsupportedOpError: a type, shape or quantization that the kernel does not take.
     """
     x, out = _reduction(graph, op)
-    axes = reduced_axes(_axes(graph, op), len(x.shape))
+    axes = reduced_axes(constant_axes(graph, op), len(x.shape))
     count = math.prod(x.shape[a] for a in axes)
-    return _reduce(graph, op, x, out, axes, mean_scale(x.scale / out.scale, max(count, 1)))
+    return reduce_step(graph, op, "ec_mean_s8", axes, mean_scale(x.scale / out.scale, max(count, 1)), _MOST_ELEMENTS)
 
 
 def lower_sum(graph: Graph, op: Op, names: Names) -> Step:
@@ -94,7 +105,8 @@ def lower_sum(graph: Graph, op: Op, names: Names) -> Step:
         UnsupportedOpError: a type, shape or quantization that the kernel does not take.
     """
     x, out = _reduction(graph, op)
-    return _reduce(graph, op, x, out, reduced_axes(_axes(graph, op), len(x.shape)), quantize_multiplier(x.scale / out.scale))
+    axes = reduced_axes(constant_axes(graph, op), len(x.shape))
+    return reduce_step(graph, op, "ec_mean_s8", axes, quantize_multiplier(x.scale / out.scale), _MOST_ELEMENTS)
 
 
 def _reduction(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
@@ -103,17 +115,28 @@ def _reduction(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
     return x, out
 
 
-def _axes(graph: Graph, op: Op) -> list[int]:
+def constant_axes(graph: Graph, op: Op) -> list[int]:
+    """The axes of a reduction, as the file has them.
+
+    Raises:
+        UnsupportedOpError: they are computed by the model, or not int32.
+    """
     axes = constant_input(graph, op, 1)
     if axes.dtype is not DType.INT32 or axes.data is None:
         raise unsupported(graph, op, f"expected int32 axes, came {axes.dtype.value}")
     return [int(a) for a in axes.data.reshape(-1)]
 
 
-def _reduce(graph: Graph, op: Op, x: Tensor, out: Tensor, axes: tuple[int, ...], scale: FixedScale) -> Step:
+def reduce_step(graph: Graph, op: Op, function: str, axes: tuple[int, ...], scale: FixedScale, most_elements: int) -> Step:
+    """The call of a mean or sum whose tensors have been checked.
+
+    Raises:
+        UnsupportedOpError: shapes that the kernel does not take, or sums of more than `most_elements`.
+    """
+    x, out = input_tensor(graph, op, 0), output_tensor(graph, op)
     count = math.prod(x.shape[a] for a in axes)
-    if not 0 < count <= _MOST_ELEMENTS or out.elements * count != x.elements:
-        raise unsupported(graph, op, f"expected {x.shape} without axes {axes}, at most 2**23 elements a sum, came {out.shape}")
+    if not 0 < count <= most_elements or out.elements * count != x.elements:
+        raise unsupported(graph, op, f"expected {x.shape} without axes {axes}, at most {most_elements:,} elements a sum, came {out.shape}")
     kept, summed = _split_loops(x.shape, axes)
     if max(len(kept), len(summed)) > MEAN_RANK:
         raise unsupported(graph, op, f"axes {axes} of {x.shape} take more than {MEAN_RANK} loops")
@@ -127,7 +150,7 @@ def _reduce(graph: Graph, op: Op, x: Tensor, out: Tensor, axes: tuple[int, ...],
         "scale": scale_fields(scale),
         "out_zero_point": out.zero_point,
     }
-    return _step(op, "ec_mean_s8", ParamsArg("ec_mean_params", params), x, out)
+    return _step(op, function, ParamsArg("ec_mean_params", params), x, out)
 
 
 def _split_loops(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[Loop, ...], tuple[Loop, ...]]:
@@ -142,7 +165,7 @@ def _split_loops(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[tuple[L
 
 def _step(op: Op, function: str, params: ParamsArg, x: Tensor, out: Tensor) -> Step:
     reads = () if x.is_constant else (x.index,)
-    arguments = (params, TensorArg(x.index), TensorArg(out.index))
+    arguments = (params, TensorArg(x.index, c_type_of(x)), TensorArg(out.index, c_type_of(out)))
     return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (out.index,))
 
 

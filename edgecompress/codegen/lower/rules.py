@@ -10,13 +10,14 @@ from collections.abc import Callable
 from edgecompress.codegen.program import Alias, Names, Step
 from edgecompress.errors import UnsupportedOpError
 from edgecompress.graph import Activation, DType, Graph, Op, Tensor
-from edgecompress.numerics.affine import INT8_MAX, INT8_MIN, Clamp, activation_clamp
+from edgecompress.numerics.affine import INT8_MAX, INT8_MIN, INT8_RANGE, Clamp, activation_clamp
 
 Lowering = Callable[[Graph, Op, Names], Step | Alias]
 FastLowering = Callable[[Graph, Op, Names, Step], Step | None]
 """Gets the portable step of an op; None where the faster kernel cannot take it."""
 
 INT8_HINT = "convert the model to full int8 (edgecompress compress), or use --engine tflm"
+INT16_HINT = "convert the model with symmetric int16 activations"
 TFLM_HINT = "use --engine tflm"
 
 _CLAMPING = frozenset({Activation.NONE, Activation.RELU, Activation.RELU6, Activation.RELU_N1_TO_1})
@@ -97,12 +98,26 @@ def constant_input(graph: Graph, op: Op, position: int) -> Tensor:
     return tensor
 
 
-def fused_clamp(graph: Graph, op: Op, activation: Activation, output: Tensor) -> Clamp:
-    """The clamp of the output's int8 counts by the fused activation.
+def require_int16(graph: Graph, op: Op, *tensors: Tensor) -> None:
+    """Every tensor must be int16 with one scale and zero point 0.
+
+    Raises:
+        UnsupportedOpError: the tensor and what it has are named.
+    """
+    for tensor in tensors:
+        if tensor.dtype is not DType.INT16:
+            raise unsupported(graph, op, f"expected int16 tensors, came {tensor.dtype.value} in {tensor.name}", INT8_HINT)
+        quantization = tensor.quantization
+        if quantization is None or len(quantization.scales) != 1 or quantization.zero_points != (0,):
+            raise unsupported(graph, op, f"expected one scale and zero point 0 for {tensor.name}, came {quantization}", INT16_HINT)
+
+
+def fused_clamp(graph: Graph, op: Op, activation: Activation, output: Tensor, limits: Clamp = INT8_RANGE) -> Clamp:
+    """The clamp of the output's counts, within `limits`, by the fused activation.
 
     Raises:
         UnsupportedOpError: an activation that is more than a clamp.
     """
     if activation not in _CLAMPING:
         raise unsupported(graph, op, f"fused activation {activation.value} is not among none, relu, relu6, relu_n1_to_1")
-    return activation_clamp(activation, output.scale, output.zero_point)
+    return activation_clamp(activation, output.scale, output.zero_point, limits)

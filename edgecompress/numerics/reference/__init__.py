@@ -1,4 +1,4 @@
-"""Every int8 kernel again, in numpy: written for clarity, on whole arrays, and compared byte for byte with the C and with TFLM.
+"""Every kernel again, in numpy: written for clarity, on whole arrays, and compared byte for byte with the C and with TFLM.
 
 `run_reference` evaluates a whole graph and keeps every tensor, so that the first op that differs from another runtime can be named.
 """
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.errors import DataError
-from edgecompress.graph import Graph, Op
-from edgecompress.numerics.reference import activation, conv, elementwise, pool, resize, shape
+from edgecompress.graph import DType, Graph, Op
+from edgecompress.numerics.reference import activation, conv, elementwise, pool, resize, shape, sixteen
 from edgecompress.numerics.reference.oracle import NUMPY_TYPES, Oracle, no_oracle
 
 REFERENCE: dict[str, Oracle] = {
@@ -55,7 +55,7 @@ def run_op(graph: Graph, op: Op, values: dict[int, NDArray[Any]]) -> tuple[NDArr
         UnsupportedOpError: the op, its type or its options have no oracle.
         ModelError: quantization or shapes that no runtime takes.
     """
-    oracle = REFERENCE.get(op.kind)
+    oracle = _oracle_of(graph, op)
     if oracle is None:
         raise no_oracle(graph, op, "no numpy oracle for this op")
     # An optional input left out at the end is not there; one in the middle is an empty array.
@@ -69,6 +69,13 @@ def run_op(graph: Graph, op: Op, values: dict[int, NDArray[Any]]) -> tuple[NDArr
         if result.shape != graph.tensor(index).shape:
             raise no_oracle(graph, op, f"expected an output of shape {graph.tensor(index).shape}, came {result.shape}")
     return results
+
+
+def _oracle_of(graph: Graph, op: Op) -> Oracle | None:
+    """Ops on int16 have oracles of their own where their arithmetic is another."""
+    first = graph.tensor(op.inputs[0]).dtype if op.inputs and op.inputs[0] >= 0 else None
+    wide = first is DType.INT16 and graph.tensor(op.outputs[0]).dtype is DType.INT16
+    return (sixteen.REFERENCE.get(op.kind) if wide else None) or REFERENCE.get(op.kind)
 
 
 def _checked(graph: Graph, inputs: Sequence[NDArray[Any]]) -> Sequence[NDArray[Any]]:

@@ -2,6 +2,8 @@
 
 `out = clamp(zero_point + scale * (bias + sum weight * (in - in_zero_point)))`. Padding adds real zeros, so inputs are moved to zero point 0
 before they are padded. Sums are int64 here and wrap to int32 at the end, as the bias may make them do in C.
+
+With int16 inputs and outputs (zero point 0) sums keep 64 bits, unless the file has a bias of 32 bits: then they wrap as above.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from edgecompress.graph import (
     Tensor,
     TransposeConvOptions,
 )
-from edgecompress.numerics.affine import activation_clamp
-from edgecompress.numerics.fixedpoint import FixedScale, requantize
+from edgecompress.numerics.affine import INT16_RANGE, activation_clamp
+from edgecompress.numerics.fixedpoint import FixedScale, requantize, requantize_int16, requantize_int64
 from edgecompress.numerics.reference.oracle import Array, Oracle, Values, no_oracle, require_types
 from edgecompress.numerics.scales import convolution_scales, dense_scales
 from edgecompress.numerics.window import pad_before
@@ -45,7 +47,7 @@ def evaluate_conv2d(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
     grouped = patches.reshape(*patches.shape[:5], groups, filters.shape[3])
     acc = np.einsum("nyxijgc,goijc->nyxgo", grouped, filters.reshape(groups, -1, *filters.shape[1:]), optimize=True)
     scales = convolution_scales(source, weights, output, filters.shape[0])
-    return (_finish(acc.reshape(output.shape), _optional(values, 2), scales, output, options.activation),)
+    return (_finish(acc.reshape(output.shape), _bias(values, options, filters.shape[0]), scales, output, options.activation),)
 
 
 def evaluate_depthwise_conv2d(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
@@ -54,6 +56,8 @@ def evaluate_depthwise_conv2d(graph: Graph, op: Op, values: Values) -> tuple[Arr
     if not isinstance(options, DepthwiseConvOptions):
         raise no_oracle(graph, op, "its options are missing")
     source, weights, output = _tensors(graph, op)
+    if output.dtype is DType.INT16 and len(values) > 2 and values[2].dtype == np.int32:
+        raise no_oracle(graph, op, "expected an int64 bias beside int16, came int32")
     filters = _wide(values[1])[0]
     patches = _patches(_centred(values[0], source), filters.shape[0], filters.shape[1], output, options)
     spread = np.repeat(patches, options.depth_multiplier, axis=-1)
@@ -94,21 +98,29 @@ def evaluate_fully_connected(graph: Graph, op: Op, values: Values) -> tuple[Arra
         matrix = matrix - weights.zero_point
     acc = _centred(values[0], source).reshape(-1, matrix.shape[-1]) @ matrix.T
     scales = dense_scales(source, weights, output, matrix.shape[0])
-    return (_finish(acc, _optional(values, 2), scales, output, options.activation).reshape(output.shape),)
+    bias = _bias(values, options, matrix.shape[0])
+    return (_finish(acc, bias, scales, output, options.activation).reshape(output.shape),)
 
 
 def _tensors(graph: Graph, op: Op, source: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Input (at position `source`), weights and output, all int8."""
+    """Input (at position `source`), weights and output: all int8, or int16 with int8 weights."""
     if len(op.inputs) <= max(source, 1) or op.inputs[1] < 0 or op.inputs[source] < 0:
         raise no_oracle(graph, op, f"expected an input and weights, came inputs {op.inputs}")
     tensors = graph.tensor(op.inputs[source]), graph.tensor(op.inputs[1]), graph.tensor(op.outputs[0])
-    require_types(graph, op, tensors, DType.INT8)
+    require_types(graph, op, tensors[1:2], DType.INT8)
+    require_types(graph, op, tensors[::2], DType.INT16 if tensors[0].dtype is DType.INT16 else DType.INT8)
     return tensors
 
 
 def _optional(values: Values, position: int) -> Array | None:
     """An input that may be left out."""
     return values[position] if position < len(values) and values[position].size else None
+
+
+def _bias(values: Values, options: ConvOptions | FullyConnectedOptions, channels: int) -> Array | None:
+    """The bias; zeros for one left out whose type tells how wide sums of int16 are."""
+    given = _optional(values, 2)
+    return np.zeros(channels, np.int32) if given is None and options.narrow_sums else given
 
 
 def _wide(values: Array) -> _Wide:
@@ -140,8 +152,13 @@ def _inside(positions: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
     return (positions >= 0) & (positions < size)
 
 
-def _finish(acc: _Wide, bias: Array | None, scales: Sequence[FixedScale], output: Tensor, activation: Activation) -> NDArray[np.int8]:
+def _finish(acc: _Wide, bias: Array | None, scales: Sequence[FixedScale], output: Tensor, activation: Activation) -> Array:
     total = acc if bias is None else acc + bias.astype(np.int64)
+    if output.dtype is DType.INT16:
+        low, high = activation_clamp(activation, output.scale, 0, INT16_RANGE)
+        if bias is None or bias.dtype == np.int64:
+            return requantize_int64(total, scales, low, high)
+        return requantize_int16(total.astype(np.uint32).astype(np.int32), scales, low, high)
     low, high = activation_clamp(activation, output.scale, output.zero_point)
     return requantize(total.astype(np.uint32).astype(np.int32), scales, output.zero_point, low, high)
 

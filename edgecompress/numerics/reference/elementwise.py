@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from edgecompress.errors import ModelError
 from edgecompress.graph import Activation, ArithmeticOptions, DType, Graph, Op, Tensor
-from edgecompress.numerics.affine import INT8_MAX, INT8_MIN, Clamp, activation_clamp
+from edgecompress.numerics.affine import INT8_RANGE, Clamp, activation_clamp
 from edgecompress.numerics.fixedpoint import FixedScale, multiply_by_scale, quantize_multiplier, requantize
 from edgecompress.numerics.reference.oracle import Array, Oracle, Values, require_quantized, tensors_of
 
 Int8 = NDArray[np.int8]
 
 ADD_LEFT_SHIFT = 20
-INT8_RANGE = Clamp(INT8_MIN, INT8_MAX)
 
 
 @dataclass(frozen=True)
@@ -36,17 +35,17 @@ class AddScales:
     out: FixedScale
 
 
-def add_scales(a: Tensor, b: Tensor, out: Tensor) -> AddScales:
-    """Scales of ADD, in float64.
+def add_scales(a: Tensor, b: Tensor, out: Tensor, left_shift: int = ADD_LEFT_SHIFT) -> AddScales:
+    """Scales of ADD, in float64; inputs get `left_shift` more bits.
 
     Raises:
         ModelError: the output's scale is so small that TFLM would abort.
     """
     twice = 2 * max(a.scale, b.scale)
-    return _sum_scales(a.scale / twice, b.scale / twice, twice / ((1 << ADD_LEFT_SHIFT) * out.scale), out)
+    return _sum_scales(a.scale / twice, b.scale / twice, twice / ((1 << left_shift) * out.scale), out, left_shift)
 
 
-def sub_scales(a: Tensor, b: Tensor, out: Tensor) -> AddScales:
+def sub_scales(a: Tensor, b: Tensor, out: Tensor, left_shift: int = ADD_LEFT_SHIFT) -> AddScales:
     """Scales of SUB, which TFLM computes in float32.
 
     Raises:
@@ -56,14 +55,14 @@ def sub_scales(a: Tensor, b: Tensor, out: Tensor) -> AddScales:
     # Scales near the end of float32 become infinite, which is then refused.
     with np.errstate(over="ignore", invalid="ignore"):
         twice = np.float32(2) * max(one, two)
-        out_real = twice / (np.float32(1 << ADD_LEFT_SHIFT) * np.float32(out.scale))
-    return _sum_scales(float(one / twice), float(two / twice), float(out_real), out)
+        out_real = twice / (np.float32(1 << left_shift) * np.float32(out.scale))
+    return _sum_scales(float(one / twice), float(two / twice), float(out_real), out, left_shift)
 
 
-def _sum_scales(a: float, b: float, out: float, tensor: Tensor) -> AddScales:
+def _sum_scales(a: float, b: float, out: float, tensor: Tensor, left_shift: int) -> AddScales:
     if not 0 < out < 1:
         raise ModelError(
-            f"scale of {tensor.name} is {tensor.scale:g}: expected more than 2**-19 of the larger input scale",
+            f"scale of {tensor.name} is {tensor.scale:g}: expected more than 2**-{left_shift - 1} of the larger input scale",
             hint="calibrate the model with samples that reach this layer",
         )
     return AddScales(quantize_multiplier(a), quantize_multiplier(b), quantize_multiplier(out))

@@ -58,7 +58,7 @@ def pool_window(options: PoolOptions, in_h: int, in_w: int) -> PoolWindow:
     )
 
 
-def _windows(x: Int8, window: PoolWindow, fill: int) -> NDArray[np.int32]:
+def windows_of(x: Int8 | NDArray[np.int16], window: PoolWindow, fill: int) -> NDArray[np.int32]:
     """[batches, out_h, out_w, c, filter_h, filter_w] int32, `fill` outside the image."""
     below = max((window.out_h - 1) * window.stride_h + window.filter_h - window.pad_top - x.shape[1], 0)
     right = max((window.out_w - 1) * window.stride_w + window.filter_w - window.pad_left - x.shape[2], 0)
@@ -68,17 +68,22 @@ def _windows(x: Int8, window: PoolWindow, fill: int) -> NDArray[np.int32]:
     return views[:, :: window.stride_h, :: window.stride_w][:, : window.out_h, : window.out_w]
 
 
+def window_sums(x: Int8 | NDArray[np.int16], window: PoolWindow) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Of every window: the sum of what is inside the image, and how many pixels that are."""
+    inside = np.ones((1, *x.shape[1:3], 1), np.int8)
+    return windows_of(x, window, 0).sum(axis=(-2, -1)), windows_of(inside, window, 0).sum(axis=(-2, -1))
+
+
 def average_pool(x: Int8, window: PoolWindow, clamp: Clamp) -> Int8:
     """[batches, h, w, c] -> [batches, out_h, out_w, c]: the mean of what is inside the image, halves away from zero."""
-    total = _windows(x, window, 0).sum(axis=(-2, -1))
-    count = _windows(np.ones((1, *x.shape[1:3], 1), np.int8), window, 0).sum(axis=(-2, -1))
+    total, count = window_sums(x, window)
     quotient = np.sign(total) * ((np.abs(total) + count // 2) // count)
     return _clamped(quotient, clamp)
 
 
 def max_pool(x: Int8, window: PoolWindow, clamp: Clamp) -> Int8:
     """[batches, h, w, c] -> [batches, out_h, out_w, c]: the largest of what is inside the image."""
-    return _clamped(_windows(x, window, INT8_MIN).max(axis=(-2, -1)), clamp)
+    return _clamped(windows_of(x, window, INT8_MIN).max(axis=(-2, -1)), clamp)
 
 
 def _clamped(counts: NDArray[np.int32], clamp: Clamp) -> Int8:

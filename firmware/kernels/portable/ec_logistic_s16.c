@@ -1,0 +1,13 @@
+/* LOGISTIC, int16, portable C: sigmoid(-x) = 1 - sigmoid(x).
+ * This plain loop defines what is correct. */
+#include "ec_curve_s16.h"
+
+void ec_logistic_s16(const ec_curve_params *p, const int16_t *in, int32_t count, int16_t *out)
+{
+    for (int32_t i = 0; i < count; i++) {
+        const int32_t address = ec_curve_address(p, in[i]);
+        const int32_t curve = ec_curve_at(p, address, 9, 0x7fff * (1 << 10));
+        /* 25 fraction bits to 15 */
+        out[i] = (int16_t)((address >= 0 ? curve + (1 << 9) : (1 << 25) - curve + (1 << 9) - 1) >> 10);
+    }
+}
