@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgecompress import pipeline
-from edgecompress.artifact import Engine, Firmware, MemorySizes, ModelInfo
+from edgecompress.artifact import Engine, Firmware, MemorySizes, ModelInfo, Streaming
 from edgecompress.cli import main
 from edgecompress.pipeline import CompressSummary, DemoResult
 from edgecompress.pipeline import verify as verify_room
@@ -173,7 +173,7 @@ def test_options_arrive_as_they_were_given(output, monkeypatch):
         ]
     )
     assert main(["build", "cortex-m7", "m.tflite", *extra]) == 0
-    expected = {"target": "cortex-m7", "model": Path("m.tflite"), "engine": Engine.AOT, "toolchain": None}
+    expected = {"target": "cortex-m7", "model": Path("m.tflite"), "engine": Engine.AOT, "toolchain": None, "stream": Streaming.NONE}
     given = {"engine": Engine.TFLM, "toolchain": "gcc", "output": Path("build/out"), "name": "kws", "keep_input": True}
     given |= {"tflm_dir": Path("tflm"), "offline_plan": False}
     rest = {"output": None, "name": None, "keep_input": False, "tflm_dir": None, "offline_plan": True}
