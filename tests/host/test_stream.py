@@ -21,7 +21,7 @@ from tests.aot_host import compile_models
 from tests.op_cases import OpCases
 from tests.stream_chains import force_blocks, row_chain
 
-CHAINS = 60
+CHAINS = 30
 
 
 @pytest.mark.parametrize("kernels", list(KernelSet), ids=lambda k: k.value)
