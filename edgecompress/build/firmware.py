@@ -22,6 +22,7 @@ from edgecompress.build.glue import (
     Manifest,
     parse_manifest,
     render_app_model,
+    render_app_rows,
     render_board,
     render_linker_script,
     render_manifest,
@@ -135,6 +136,8 @@ class _Build:
         model = [_Source(self.work / "generated" / name, Speed.SMALL) for name in self.generated.files if name.endswith((".c", ".cc"))]
         model += [_Source(self.firmware_dir / kernel, Speed.KERNEL) for kernel in self.generated.kernels]
         shared = [_Source(self.firmware_dir / "boards" / "cortex_m" / "memory.c", Speed.RUNTIME)]
+        if info.calls_for_rows:
+            shared.append(_Source(self.work / "generated" / "app_rows.c", Speed.SMALL))
         if self.tflm is not None:
             shared.append(_Source(self.firmware_dir / "boards" / "cortex_m" / "newlib.c", Speed.SMALL))
         objects = self._compile(model + shared + self._harness())
@@ -168,6 +171,8 @@ class _Build:
     def _write_generated(self) -> None:
         for name, text in self.generated.files.items():
             write_text(self.work / "generated" / name, text)
+        if self.generated.info.calls_for_rows:
+            write_text(self.work / "generated" / "app_rows.c", render_app_rows(self.generated.info))
         write_text(self.work / "generated" / "app_model.c", render_app_model(self.generated.info, self.target.name))
         write_text(self.work / "generated" / "ec_board.h", render_board(self.target))
 

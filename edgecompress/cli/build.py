@@ -16,7 +16,7 @@ from edgecompress.cli.options import (
     refuse_no_offline_plan,
     refuse_options,
     refuse_tflm_dir,
-    stream_rows_option,
+    stream_option,
     target_argument,
     tflm_dir_option,
     toolchain_option,
@@ -50,7 +50,7 @@ _OF_APPS = {**_OF_ANDROID, "labels": "--labels"}
 @name_option
 @keep_input_option
 @offline_plan_option
-@stream_rows_option
+@stream_option
 @click.option("--package", metavar="PACKAGE", help="android: the Kotlin package of the module, such as com.acme.digits.")
 @click.option(
     "--layout",

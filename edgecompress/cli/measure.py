@@ -20,6 +20,7 @@ from edgecompress.cli.options import (
     refuse_tflm_dir,
     require_other_file,
     require_port,
+    stream_option,
     tflm_dir_option,
     toolchain_option,
 )
@@ -76,6 +77,7 @@ _NOT_OF_MLPERF = {"engine": "--engine", "data": "--data", "parity_inputs": "--pa
 @click.option("--volts", type=click.FloatRange(0.8, 5), help="With --energy: the board's supply, which a ppk2 has to know.")
 @toolchain_option
 @tflm_dir_option
+@stream_option
 @machine_options
 def command(
     target: str,
@@ -93,6 +95,7 @@ def command(
     volts: float | None,
     toolchain: str | None,
     tflm_dir: Path | None,
+    stream: str,
     threads: int,
     kernels: str | None,
     core: str,
@@ -106,7 +109,7 @@ def command(
     Without a file, what the device on --port runs is measured. An emulator counts instructions; only a clock that was read gives
     microseconds. Exit code 5 when bytes differ from the reference kernels' by more than they may (the profile is written all the same).
     """
-    from edgecompress.artifact import Engine
+    from edgecompress.artifact import Engine, Streaming
     from edgecompress.cli.console import ProgressDisplay
     from edgecompress.pipeline import measure
     from edgecompress.profile import profile_text, write_profile
@@ -143,6 +146,7 @@ def command(
             record=record,
             energy=None if energy is None else Instrument(energy),
             volts=volts,
+            stream=Streaming(stream),
             progress=progress,
         )
     if output == "-":

@@ -154,13 +154,6 @@ stream_option = click.option(
     help="With the aot engine: first layers go by rows, for a smaller arena and the same bytes, with the input in the arena (rows) or its "
     "rows delivered by your <name>_input_rows (input).",
 )
-stream_rows_option = click.option(
-    "--stream",
-    type=click.Choice(["none", "rows"]),
-    default="none",
-    show_default=True,
-    help="With the aot engine: first layers go by rows, for a smaller arena and the same bytes.",
-)
 keep_input_option = click.option(
     "--keep-input", is_flag=True, help="Never let an inference overwrite its input buffer (costs arena when the plan would reuse it)."
 )

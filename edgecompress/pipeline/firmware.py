@@ -114,7 +114,8 @@ def build(
             when None.
         output: the folder for firmware.elf; build/TARGET/NAME when None.
         offline_plan: see `generate`.
-        stream: NONE, or ROWS: first layers go by rows, for a smaller arena and the same bytes.
+        stream: first layers go by rows, for a smaller arena and the same bytes; with INPUT the serial application delivers rows out of its
+            copy of the input, which is memory of the harness.
 
     Raises:
         ModelError, TargetError: the input is wrong.
@@ -157,11 +158,6 @@ def build_loaded(
     """As `build`, for a model that was read already."""
     from edgecompress.build import GCC, ZIG, build_firmware, find_toolchain
 
-    if stream is Streaming.INPUT:
-        raise UserError(
-            "the serial application holds the whole input, and cannot deliver it by rows",
-            hint="generate --stream input writes sources for your own application; build takes --stream rows",
-        )
     chosen = find_toolchain(toolchain) if toolchain is not None else GCC if engine is Engine.TFLM else ZIG
     if engine is Engine.TFLM:
         from edgecompress.pipeline.tflm import build_tflm
@@ -264,13 +260,14 @@ def open_target(
     toolchain: str | None = None,
     tflm_dir: Path | None = None,
     recording: Recording | None = None,
+    stream: Streaming = Streaming.NONE,
 ) -> Iterator[OpenedTarget]:
     """A device ready to run `model`; a .tflite is built first, in a temporary folder."""
     facts = None if target == SERIAL else load_target(target)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
         firmware = None
         if model is not None:
-            firmware = _firmware(facts, model, engine=engine, toolchain=toolchain, tflm_dir=tflm_dir, folder=Path(folder))
+            firmware = _firmware(facts, model, engine=engine, toolchain=toolchain, tflm_dir=tflm_dir, folder=Path(folder), stream=stream)
         device = _connect(facts, firmware, port, recording)
         try:
             yield OpenedTarget(device, facts, firmware)
@@ -294,14 +291,23 @@ def open_model(
 
 
 def _firmware(
-    target: Target | None, path: Path, *, engine: Engine | None, toolchain: str | None, tflm_dir: Path | None, folder: Path
+    target: Target | None,
+    path: Path,
+    *,
+    engine: Engine | None,
+    toolchain: str | None,
+    tflm_dir: Path | None,
+    folder: Path,
+    stream: Streaming,
 ) -> Firmware | None:
     """The firmware in `path`, or one built from the model in it; None for a model whose core is unknown (`serial:`)."""
     if not is_firmware(path):
         if target is None:
             return None
         kind = engine or Engine.AOT
-        return build_loaded(target, load_model(path), engine=kind, toolchain=toolchain, output=folder, tflm_dir=tflm_dir)
+        return build_loaded(target, load_model(path), engine=kind, toolchain=toolchain, output=folder, tflm_dir=tflm_dir, stream=stream)
+    if stream is not Streaming.NONE:
+        raise UserError(f"{path} was built already, by rows or not", hint="leave --stream out, or give the .tflite")
     from edgecompress.build import read_firmware
 
     firmware = read_firmware(path)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecompress import __version__
-from edgecompress.artifact import Engine, Firmware, ModelInfo
+from edgecompress.artifact import Engine, Firmware, ModelInfo, Streaming
 from edgecompress.conditions import Conditions, judge
 from edgecompress.device import DeviceModel
-from edgecompress.errors import MismatchError, ModelError, TargetError
+from edgecompress.errors import MismatchError, ModelError, TargetError, UserError
 from edgecompress.numerics.lcg import lcg_inputs
 from edgecompress.pipeline.energy import energy_meter, no_energy_of, opened_monitor, with_energy
 from edgecompress.pipeline.firmware import SERIAL, OpenedTarget, SerialPort, open_target, require_model, serial_port
@@ -71,6 +71,7 @@ def measure(
     record: Path | None = None,
     energy: Instrument | None = None,
     volts: float | None = None,
+    stream: Streaming = Streaming.NONE,
     progress: Progress = silent,
 ) -> Profile:
     """Measure one model on one device.
@@ -89,6 +90,7 @@ def measure(
         record: where a log of the session with a board goes; `port="replay:FILE"` plays it back.
         energy: what measures a board's current, wired to its energy pin; None for the one that the target's file names, if any.
         volts: of the board's supply, where the instrument has to know it.
+        stream: see `generate`; for a core whose firmware is built here.
         commands: how this measurement was asked for, kept in the profile.
 
     Raises:
@@ -99,6 +101,8 @@ def measure(
         >>> edgecompress.measure("cortex-m4", Path("digits.tflite")).latency.unit
         'instructions'
     """
+    if stream is not Streaming.NONE and (is_machine(target) or target == SERIAL or model is None):
+        raise UserError("layers go by rows in firmware that is built here", hint="leave --stream out, or name a core and a .tflite")
     recording = _recording(record, target, port, commands)
     if is_machine(target) and energy is not None:
         raise no_energy_of(target)
@@ -122,7 +126,7 @@ def measure(
         known = None if source is None else load_model(source)
         with opened_monitor(meter) as monitor:
             with open_target(
-                target, model, engine=engine, port=port, toolchain=toolchain, tflm_dir=tflm_dir, recording=recording
+                target, model, engine=engine, port=port, toolchain=toolchain, tflm_dir=tflm_dir, recording=recording, stream=stream
             ) as opened:
                 samples = [] if known is None else _samples(known, data, parity_inputs)
                 profile = _measure_device(target, opened, known, runs, warmup, samples)

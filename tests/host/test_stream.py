@@ -15,7 +15,7 @@ from edgecompress.codegen import generate_aot
 from edgecompress.convert import read_tflite
 from edgecompress.errors import UserError
 from edgecompress.numerics.reference import run_reference
-from edgecompress.pipeline import build, generate
+from edgecompress.pipeline import generate, measure
 from edgecompress.target import KernelSet
 from tests.aot_host import compile_models
 from tests.op_cases import OpCases
@@ -45,7 +45,7 @@ def test_random_blocks_give_the_same_bytes(kernels: KernelSet, tmp_path: Path) -
 
 
 def test_commands_take_streaming_and_refuse_what_cannot_be(tmp_path: Path) -> None:
-    """`inspect` and `build` say what going by rows did; a layout, the serial application and tflm refuse what they cannot do."""
+    """`inspect` and `build` say what going by rows did; a layout, a computer, finished firmware and tflm refuse what they cannot do."""
     model = tmp_path / "chain.tflite"
     data, _ = next(OpCases(seed).grow(row_chain, 1).build() for seed in range(60) if _streams(seed))
     model.write_bytes(data)
@@ -55,8 +55,10 @@ def test_commands_take_streaming_and_refuse_what_cannot_be(tmp_path: Path) -> No
     assert built.exit_code == 0 and "by rows" in built.output
     with pytest.raises(UserError, match="deliver it by rows"):
         generate(model, output=tmp_path / "project", layout=ProjectLayout.PLAIN, stream=Streaming.INPUT)
-    with pytest.raises(UserError, match="deliver it by rows"):
-        build("cortex-m4", model, output=tmp_path / "out2", stream=Streaming.INPUT)
+    with pytest.raises(UserError, match="firmware that is built here"):
+        measure("local", model, stream=Streaming.ROWS)
+    with pytest.raises(UserError, match="was built already"):
+        measure("cortex-m4", tmp_path / "out" / "firmware.elf", stream=Streaming.ROWS)
     with pytest.raises(UserError, match="tflm runs layer after layer"):
         generate(model, output=tmp_path / "tflm", engine=Engine.TFLM, stream=Streaming.ROWS)
 
