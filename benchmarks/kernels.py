@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecompress.artifact import GeneratedModel
 from edgecompress.build import build_firmware
 from edgecompress.codegen import generate_aot
 from edgecompress.device import open_emulator, open_qemu
@@ -133,13 +134,18 @@ def main() -> int:
     return 0
 
 
-def count(graph: Graph, values: Sequence[NDArray[np.int8]], target: Target, kernels: KernelSet) -> list[Counted]:
+def count(
+    graph: Graph, values: Sequence[NDArray[np.int8]], target: Target, kernels: KernelSet, generated: GeneratedModel | None = None
+) -> list[Counted]:
     """Every layer of the model on a core.
+
+    Args:
+        generated: its C, where it is not that of `generate_aot`.
 
     Raises:
         SystemExit: a layer's bytes are not the reference's.
     """
-    generated = generate_aot(graph, kernels=kernels)
+    generated = generated or generate_aot(graph, kernels=kernels)
     raw = [value.tobytes() for value in values]
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
         firmware = build_firmware(generated, target, output=Path(folder))

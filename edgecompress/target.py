@@ -60,6 +60,13 @@ class KernelSet(Enum):
     WIDE = "wide"
 
 
+class Optimize(Enum):
+    """What generated C should be best in: instructions, or flash and arena (docs/kernels.md, packed weights)."""
+
+    SPEED = "speed"
+    SIZE = "size"
+
+
 _KERNELS = {Simd.NONE: KernelSet.THUMB2, Simd.DSP: KernelSet.DSP, Simd.MVE: KernelSet.MVE}
 
 # What each core can have, from the technical reference manual of each.

@@ -25,8 +25,8 @@ from edgecompress.device import open_emulator, open_qemu
 from edgecompress.errors import EdgeCompressError
 from edgecompress.graph import Graph
 from edgecompress.numerics.reference import run_reference
-from edgecompress.target import EmulatorLink, KernelSet, load_target
-from tests import conv_families, edge_families, op_chains, op_families, sixteen_families, wide_families
+from edgecompress.target import EmulatorLink, KernelSet, Optimize, load_target
+from tests import conv_families, edge_families, op_chains, op_families, packed_families, sixteen_families, wide_families
 from tests.aot_host import compile_models
 from tests.op_cases import Family, OpCases
 from tests.spread_plan import generate_spread
@@ -47,6 +47,9 @@ WEIGHTED: tuple[Family, ...] = (
     wide_families.wide_add,
 )
 """Layers that a core may have kernels of its own for."""
+
+PACKED = packed_families.PACKED
+"""Layers whose weights are stored in fewer bits where the model is optimized for size."""
 
 CHAINS: tuple[Family, ...] = (op_chains.convolution_chain, op_chains.chain)
 """Several ops in a row on an arena in which outputs overlap inputs."""
@@ -74,7 +77,7 @@ OTHERS: tuple[Family, ...] = (
     *sixteen_families.FAMILIES,
 )
 
-FAMILIES: dict[str, Family] = {family.__name__: family for family in (*WEIGHTED, *CHAINS, *OTHERS)}
+FAMILIES: dict[str, Family] = {family.__name__: family for family in (*WEIGHTED, *PACKED, *CHAINS, *OTHERS)}
 
 CORES = ("cortex-m4", "cortex-m7", "cortex-m33", "cortex-m3", "cortex-m0plus")
 """Emulated in this process."""
@@ -123,11 +126,16 @@ class Batch:
         self.graph: Graph = read_tflite(self.data, name="cases")
         values = run_reference(self.graph, self.inputs)
         self.expected = [values[i] for i in self.graph.outputs]
+        packed = any(FAMILIES[case.family] in PACKED for case in cases)
+        self._optimize = Optimize.SIZE if packed else Optimize.SPEED
 
     def on_host(self, kernels: KernelSet, folder: Path, calls: Counter[str] | None = None) -> list[Failure]:
         """Under sanitizers: on the plan as it is, and on an arena with poisoned gaps between all tensors."""
         where = f"the host, {kernels.value} kernels"
-        models = [generate_aot(self.graph, name="planned", kernels=kernels), generate_spread(self.graph, kernels)]
+        models = [
+            generate_aot(self.graph, name="planned", kernels=kernels, optimize=self._optimize),
+            generate_spread(self.graph, kernels, self._optimize),
+        ]
         if calls is not None:
             calls.update(kernel_calls(models[0]))
         try:
@@ -142,7 +150,11 @@ class Batch:
         """On an emulated core; with `spread` on an arena that is faster to plan."""
         where = f"{target}, {kernels.value} kernels"
         core = load_target(target)
-        generated = generate_spread(self.graph, kernels) if spread else generate_aot(self.graph, kernels=kernels)
+        generated = (
+            generate_spread(self.graph, kernels, self._optimize)
+            if spread
+            else generate_aot(self.graph, kernels=kernels, optimize=self._optimize)
+        )
         firmware = build_firmware(generated, core, output=folder)
         raw = [np.ascontiguousarray(value).tobytes() for value in self.inputs]
         opened = open_emulator(firmware, core, strict=strict) if isinstance(core.link, EmulatorLink) else open_qemu(firmware, core)

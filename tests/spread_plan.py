@@ -12,7 +12,7 @@ from edgecompress.codegen.plan import resolve_aliases
 from edgecompress.codegen.program import ArenaPlan, Program
 from edgecompress.codegen.specs import tensor_spec
 from edgecompress.graph import Graph
-from edgecompress.target import KernelSet
+from edgecompress.target import KernelSet, Optimize
 
 # The address sanitizer knows eights of bytes: what starts at one is exact to the byte.
 _GAP_BYTES = 32
@@ -33,9 +33,9 @@ class _Row:
         return offset
 
 
-def generate_spread(graph: Graph, kernels: KernelSet) -> GeneratedModel:
+def generate_spread(graph: Graph, kernels: KernelSet, optimize: Optimize = Optimize.SPEED) -> GeneratedModel:
     """As `generate_aot`, on an arena with gaps."""
-    steps, aliases = lower(graph, graph.name, kernels)
+    steps, aliases = lower(graph, graph.name, kernels, optimize)
     roots, last = resolve_aliases(aliases), max(len(steps) - 1, 0)
     row = _Row()
     own = dict.fromkeys((*graph.inputs, *(i for step in steps for i in step.writes)))

@@ -16,6 +16,7 @@ from edgecompress.pipeline.demo import Variant
 from edgecompress.pipeline.layers import Layer
 from edgecompress.pipeline.verify import Rung, Status, VerifyReport
 from edgecompress.profile import Latency, Memory, Profile, ProfiledModel
+from edgecompress.target import Optimize
 
 EQUAL = Rung("generated C on cortex-m4", "TFLM host", Status.EQUAL, 0, 160, 0)
 CLOSE = Rung("LiteRT default (XNNPACK)", "TFLM host", Status.WITHIN, 3, 160, 2, cause="rounds once")
@@ -173,7 +174,8 @@ def test_options_arrive_as_they_were_given(output, monkeypatch):
         ]
     )
     assert main(["build", "cortex-m7", "m.tflite", *extra]) == 0
-    expected = {"target": "cortex-m7", "model": Path("m.tflite"), "engine": Engine.AOT, "toolchain": None, "stream": Streaming.NONE}
+    expected = {"target": "cortex-m7", "model": Path("m.tflite"), "engine": Engine.AOT, "toolchain": None}
+    expected |= {"optimize": Optimize.SPEED, "stream": Streaming.NONE}
     given = {"engine": Engine.TFLM, "toolchain": "gcc", "output": Path("build/out"), "name": "kws", "keep_input": True}
     given |= {"tflm_dir": Path("tflm"), "offline_plan": False}
     rest = {"output": None, "name": None, "keep_input": False, "tflm_dir": None, "offline_plan": True}

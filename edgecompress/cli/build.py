@@ -13,6 +13,7 @@ from edgecompress.cli.options import (
     model_argument,
     name_option,
     offline_plan_option,
+    optimize_option,
     refuse_no_offline_plan,
     refuse_options,
     refuse_tflm_dir,
@@ -34,6 +35,7 @@ _OF_FIRMWARE = {
     "tflm_dir": "--tflm-dir",
     "keep_input": "--keep-input",
     "offline_plan": "--no-offline-plan",
+    "optimize": "--optimize",
     "stream": "--stream",
 }
 _OF_ANDROID = {"package": "--package", "layout": "--layout", "litert": "--litert"}
@@ -50,6 +52,7 @@ _OF_APPS = {**_OF_ANDROID, "labels": "--labels"}
 @name_option
 @keep_input_option
 @offline_plan_option
+@optimize_option
 @stream_option
 @click.option("--package", metavar="PACKAGE", help="android: the Kotlin package of the module, such as com.acme.digits.")
 @click.option(
@@ -76,6 +79,7 @@ def command(
     name: str | None,
     keep_input: bool,
     offline_plan: bool,
+    optimize: str,
     stream: str,
     package: str | None,
     layout: str,
@@ -103,7 +107,9 @@ def command(
         raise OutputError("-o - is no folder: firmware is several files", hint="name a folder with -o")
     refuse_tflm_dir(tflm_dir, engine)
     refuse_no_offline_plan(offline_plan, engine)
-    _build_firmware(target, model, engine, toolchain, tflm_dir, output, name, keep_input, offline_plan, stream)
+    if engine != "aot":
+        refuse_options({"optimize": "--optimize"}, "the engine is not aot")
+    _build_firmware(target, model, engine, toolchain, tflm_dir, output, name, keep_input, offline_plan, optimize, stream)
 
 
 def _build_app(
@@ -136,12 +142,14 @@ def _build_firmware(
     name: str | None,
     keep_input: bool,
     offline_plan: bool,
+    optimize: str,
     stream: str,
 ) -> None:
     from edgecompress.artifact import Engine, Streaming
     from edgecompress.cli.console import stdout_console
     from edgecompress.cli.tables import print_pairs
     from edgecompress.pipeline import build
+    from edgecompress.target import Optimize
 
     firmware = build(
         target,
@@ -153,6 +161,7 @@ def _build_firmware(
         keep_input=keep_input,
         tflm_dir=tflm_dir,
         offline_plan=offline_plan,
+        optimize=Optimize(optimize),
         stream=Streaming(stream),
     )
     print_pairs(stdout_console(), _facts(firmware))

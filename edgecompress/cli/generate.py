@@ -13,7 +13,9 @@ from edgecompress.cli.options import (
     model_argument,
     name_option,
     offline_plan_option,
+    optimize_option,
     refuse_no_offline_plan,
+    refuse_options,
     stream_option,
 )
 
@@ -30,6 +32,7 @@ from edgecompress.cli.options import (
     help="A project of this ecosystem, with a main that runs a golden vector. [default: the sources alone]",
 )
 @kernels_option
+@optimize_option
 @offline_plan_option
 @stream_option
 def command(
@@ -40,6 +43,7 @@ def command(
     keep_input: bool,
     layout: str | None,
     kernels: str,
+    optimize: str,
     offline_plan: bool,
     stream: str,
 ) -> None:
@@ -48,9 +52,11 @@ def command(
     from edgecompress.build.layouts import ProjectLayout
     from edgecompress.cli.text import printable
     from edgecompress.pipeline import generate
-    from edgecompress.target import KernelSet
+    from edgecompress.target import KernelSet, Optimize
 
     refuse_no_offline_plan(offline_plan, engine)
+    if engine != "aot":
+        refuse_options({"optimize": "--optimize"}, "the engine is not aot")
     for path in generate(
         model,
         engine=Engine(engine),
@@ -60,6 +66,7 @@ def command(
         layout=None if layout is None else ProjectLayout(layout),
         kernels=KernelSet(kernels),
         offline_plan=offline_plan,
+        optimize=Optimize(optimize),
         stream=Streaming(stream),
     ):
         click.echo(printable(str(path)))

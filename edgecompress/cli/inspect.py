@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgecompress.cli.options import kernels_option, model_argument, stream_option
+from edgecompress.cli.options import kernels_option, model_argument, optimize_option, stream_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,8 +28,9 @@ _TEXT_WIDTH = 400
 @click.command(short_help="A model's ops, shapes, MACs, memory plan.")
 @model_argument
 @kernels_option
+@optimize_option
 @stream_option
-def command(model: Path, kernels: str, stream: str) -> None:
+def command(model: Path, kernels: str, optimize: str, stream: str) -> None:
     """Show a model's inputs, outputs, metadata, ops, shapes, MACs, the memory plan of its generated C, and what TFLM lacks for it.
 
     The plan depends on the kernels: `build` takes those of its target.
@@ -40,9 +41,9 @@ def command(model: Path, kernels: str, stream: str) -> None:
     from edgecompress.cli.console import stdout_console
     from edgecompress.cli.text import printable
     from edgecompress.pipeline import inspect
-    from edgecompress.target import KernelSet
+    from edgecompress.target import KernelSet, Optimize
 
-    inspection = inspect(model, kernels=KernelSet(kernels), stream=Streaming(stream))
+    inspection = inspect(model, kernels=KernelSet(kernels), optimize=Optimize(optimize), stream=Streaming(stream))
     console = stdout_console()
     _print_model(console, inspection.graph)
     if inspection.metadata is not None:
@@ -53,7 +54,7 @@ def command(model: Path, kernels: str, stream: str) -> None:
     if inspection.plan is None:
         console.print(f"No memory plan: the aot engine cannot take this model. {inspection.reason}")
     else:
-        _print_plan(console, inspection.plan, kernels)
+        _print_plan(console, inspection.plan, kernels, ", optimized for size" if optimize == "size" else "")
     if inspection.tflm_findings:
         _print_findings(console, inspection.tflm_findings)
 
@@ -143,11 +144,13 @@ def _print_ops(console: Console, graph: Graph) -> None:
     print_table(console, columns, rows)
 
 
-def _print_plan(console: Console, plan: ModelInfo, kernels: str) -> None:
+def _print_plan(console: Console, plan: ModelInfo, kernels: str, choice: str = "") -> None:
     from edgecompress.cli.tables import Column, print_table
     from edgecompress.units import format_bytes, format_gap
 
-    console.print(f"Memory plan of the generated C, {kernels} kernels: arena {format_bytes(plan.arena_bytes)}, {len(plan.steps)} steps")
+    console.print(
+        f"Memory plan of the generated C, {kernels} kernels{choice}: arena {format_bytes(plan.arena_bytes)}, {len(plan.steps)} steps"
+    )
     peak, bound = plan.arena_peak_bytes, plan.arena_bound_bytes
     if peak is not None and bound is not None:
         console.print(f"Peak {format_bytes(peak)}, lower bound {format_bytes(bound)}, gap {format_gap(peak, bound)}")

@@ -146,6 +146,14 @@ kernels_option = click.option(
     "or for x86-64 and 64-bit Arm, chosen as the program runs (wide).",
 )
 
+optimize_option = click.option(
+    "--optimize",
+    type=click.Choice(["speed", "size"]),
+    default="speed",
+    show_default=True,
+    help="What the aot engine is best in: the fastest kernels, or packed weights and the kernels whose plan takes the least arena.",
+)
+
 stream_option = click.option(
     "--stream",
     type=click.Choice(["none", "rows", "input"]),

@@ -10,11 +10,12 @@ from edgecompress.codegen.check import check_program
 from edgecompress.codegen.emit import emit_files
 from edgecompress.codegen.lower import lower
 from edgecompress.codegen.program import Program, Step
+from edgecompress.codegen.smaller import lower_smallest
 from edgecompress.codegen.specs import checked_name, tensor_spec
 from edgecompress.codegen.stream.apply import PlannedProgram, plan_program
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph, count_macs
-from edgecompress.target import KernelSet
+from edgecompress.target import KernelSet, Optimize
 
 # Offsets and element counts are int32 in the kernels.
 _LARGEST_ARENA = (1 << 31) - 1
@@ -26,6 +27,7 @@ def generate_aot(
     name: str | None = None,
     keep_input: bool = False,
     kernels: KernelSet = KernelSet.PORTABLE,
+    optimize: Optimize = Optimize.SPEED,
     stream: Streaming = Streaming.NONE,
 ) -> GeneratedModel:
     """The C sources of a fully int8 model.
@@ -35,6 +37,7 @@ def generate_aot(
         name: prefix of every symbol and file, a lower-case C identifier; the graph's name unless given.
         keep_input: inputs stay intact during an inference, which may take a larger arena.
         kernels: which kernels the sources call; portable ones run everywhere, `Target.kernels` tells what a core can run.
+        optimize: the fastest kernels, or packed weights and kernels with the smallest arena.
         stream: whether first layers go by rows, for a smaller arena and the same bytes (docs/streaming.md).
 
     Raises:
@@ -44,9 +47,11 @@ def generate_aot(
     """
     prefix = checked_name(graph.name if name is None else name)
     _check_graph(graph)
-    steps, aliases = lower(graph, prefix, kernels)
+    small = optimize is Optimize.SIZE
+    steps, aliases = lower_smallest(graph, prefix, kernels, keep_input) if small else lower(graph, prefix, kernels)
     planned = plan_program(graph, steps, aliases, keep_input=keep_input, stream=stream)
-    return generated_model(graph, prefix, planned, _command(graph, prefix, keep_input, kernels, stream), keep_input=keep_input)
+    command = _command(graph, prefix, keep_input, kernels, optimize, stream)
+    return generated_model(graph, prefix, planned, command, keep_input=keep_input)
 
 
 def generated_model(graph: Graph, prefix: str, planned: PlannedProgram, command: str, *, keep_input: bool = False) -> GeneratedModel:
@@ -85,9 +90,10 @@ def _check_graph(graph: Graph) -> None:
         raise ModelError(f"{graph.name}: one tensor is two inputs of the model", hint="convert the model again")
 
 
-def _command(graph: Graph, prefix: str, keep_input: bool, kernels: KernelSet, stream: Streaming) -> str:
+def _command(graph: Graph, prefix: str, keep_input: bool, kernels: KernelSet, optimize: Optimize, stream: Streaming) -> str:
     options = ("" if prefix == graph.name else f" --name {prefix}") + (" --keep-input" if keep_input else "")
     options += "" if kernels is KernelSet.PORTABLE else f" --kernels {kernels.value}"
+    options += "" if optimize is Optimize.SPEED else f" --optimize {optimize.value}"
     options += "" if stream is Streaming.NONE else f" --stream {stream.value}"
     return f"edgecompress generate {graph.name}.tflite --engine aot{options}"
 

@@ -7,7 +7,7 @@ A step's arguments are typed, so that a check can see what a kernel reads and wr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,6 +145,25 @@ class Step:
     def calls(self) -> tuple[Step, ...]:
         """The kernel calls that the step is made of: itself, but for a block of several (`stream.block.StreamStep`)."""
         return (self,)
+
+
+def constant_bytes(step: Step) -> int:
+    """What a step's own constants take of the flash; arrays that several steps share count in each."""
+    return sum(_bytes_of(constant) for argument in step.arguments for constant in _constants_of(argument))
+
+
+def _constants_of(argument: Argument) -> Iterator[Constant]:
+    match argument:
+        case ConstantArg(constant=Constant() as constant):
+            yield constant
+        case ParamsArg(fields=fields):
+            yield from (value for value in fields.values() if isinstance(value, Constant))
+        case _:
+            pass
+
+
+def _bytes_of(constant: Constant) -> int:
+    return constant.values.size * (1 if constant.c_type.endswith("int8_t") else 2 if constant.c_type.endswith("int16_t") else 4)
 
 
 @dataclass(frozen=True)

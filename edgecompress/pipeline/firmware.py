@@ -15,7 +15,7 @@ from edgecompress.errors import DeviceError, ModelError, UserError
 from edgecompress.files import staging, write_text
 from edgecompress.pipeline.machines import MachineOptions, is_machine, open_machine
 from edgecompress.pipeline.sources import LoadedModel, generate_sources, is_firmware, load_model, refuse_keep_input, refuse_stream
-from edgecompress.target import EmulatorLink, KernelSet, SerialLink, Target, load_target
+from edgecompress.target import EmulatorLink, KernelSet, Optimize, SerialLink, Target, load_target
 
 if TYPE_CHECKING:
     from edgecompress.build.layouts import ProjectLayout
@@ -36,6 +36,7 @@ def generate(
     layout: ProjectLayout | None = None,
     kernels: KernelSet = KernelSet.PORTABLE,
     offline_plan: bool = True,
+    optimize: Optimize = Optimize.SPEED,
     stream: Streaming = Streaming.NONE,
 ) -> list[Path]:
     """Write the model as C sources into the folder `output`.
@@ -47,6 +48,7 @@ def generate(
         layout: a project of this ecosystem, with a main that runs a golden vector; None for the sources alone.
         kernels: those of the aot engine; all but the portable ones want cores with their instruction set.
         offline_plan: for the tflm engine: our memory plan goes into the model where that lowers its arena.
+        optimize: for the aot engine: the fastest kernels, or packed weights and the smallest arena.
         stream: for the aot engine: first layers go by rows, for a smaller arena and the same bytes; with INPUT your application writes the
             function that delivers rows of the input.
 
@@ -66,7 +68,9 @@ def generate(
         raise UserError(
             "a project's main holds the whole input, and cannot deliver it by rows", hint="leave --layout out, or use --stream rows"
         )
-    sources = generate_sources(loaded, engine, name=name, keep_input=keep_input, kernels=kernels, offline_plan=offline_plan, stream=stream)
+    sources = generate_sources(
+        loaded, engine, name=name, keep_input=keep_input, kernels=kernels, offline_plan=offline_plan, optimize=optimize, stream=stream
+    )
     files = _source_files(sources) if layout is None else _project_files(loaded, sources, layout)
     with staging(output) as folder:
         for file, text in files.items():
@@ -103,6 +107,7 @@ def build(
     keep_input: bool = False,
     tflm_dir: Path | None = None,
     offline_plan: bool = True,
+    optimize: Optimize = Optimize.SPEED,
     stream: Streaming = Streaming.NONE,
 ) -> Firmware:
     """Compile and link the model as firmware for a target.
@@ -113,7 +118,7 @@ def build(
         tflm_dir: TensorFlow Lite Micro for the tflm engine, a tree in which its Makefile has run; the folder in EDGECOMPRESS_TFLM_DIR
             when None.
         output: the folder for firmware.elf; build/TARGET/NAME when None.
-        offline_plan: see `generate`.
+        offline_plan, optimize: see `generate`.
         stream: first layers go by rows, for a smaller arena and the same bytes; with INPUT the serial application delivers rows out of its
             copy of the input, which is memory of the harness.
 
@@ -138,6 +143,7 @@ def build(
         keep_input=keep_input,
         tflm_dir=tflm_dir,
         offline_plan=offline_plan,
+        optimize=optimize,
         stream=stream,
     )
 
@@ -153,6 +159,7 @@ def build_loaded(
     keep_input: bool = False,
     tflm_dir: Path | None = None,
     offline_plan: bool = True,
+    optimize: Optimize = Optimize.SPEED,
     stream: Streaming = Streaming.NONE,
 ) -> Firmware:
     """As `build`, for a model that was read already."""
@@ -165,7 +172,7 @@ def build_loaded(
         refuse_keep_input(keep_input=keep_input)
         refuse_stream(stream)
         return build_tflm(target, model, folder=tflm_dir, toolchain=chosen, output=output, name=name, offline_plan=offline_plan)
-    sources = generate_sources(model, engine, name=name, keep_input=keep_input, kernels=target.kernels, stream=stream)
+    sources = generate_sources(model, engine, name=name, keep_input=keep_input, kernels=target.kernels, optimize=optimize, stream=stream)
     folder = output or Path("build") / target.name / sources.info.name
     return build_firmware(sources, target, toolchain=chosen, output=folder)
 
@@ -260,6 +267,7 @@ def open_target(
     toolchain: str | None = None,
     tflm_dir: Path | None = None,
     recording: Recording | None = None,
+    optimize: Optimize = Optimize.SPEED,
     stream: Streaming = Streaming.NONE,
 ) -> Iterator[OpenedTarget]:
     """A device ready to run `model`; a .tflite is built first, in a temporary folder."""
@@ -267,7 +275,16 @@ def open_target(
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
         firmware = None
         if model is not None:
-            firmware = _firmware(facts, model, engine=engine, toolchain=toolchain, tflm_dir=tflm_dir, folder=Path(folder), stream=stream)
+            firmware = _firmware(
+                facts,
+                model,
+                engine=engine,
+                toolchain=toolchain,
+                tflm_dir=tflm_dir,
+                folder=Path(folder),
+                optimize=optimize,
+                stream=stream,
+            )
         device = _connect(facts, firmware, port, recording)
         try:
             yield OpenedTarget(device, facts, firmware)
@@ -298,6 +315,7 @@ def _firmware(
     toolchain: str | None,
     tflm_dir: Path | None,
     folder: Path,
+    optimize: Optimize,
     stream: Streaming,
 ) -> Firmware | None:
     """The firmware in `path`, or one built from the model in it; None for a model whose core is unknown (`serial:`)."""
@@ -305,9 +323,20 @@ def _firmware(
         if target is None:
             return None
         kind = engine or Engine.AOT
-        return build_loaded(target, load_model(path), engine=kind, toolchain=toolchain, output=folder, tflm_dir=tflm_dir, stream=stream)
+        return build_loaded(
+            target,
+            load_model(path),
+            engine=kind,
+            toolchain=toolchain,
+            output=folder,
+            tflm_dir=tflm_dir,
+            optimize=optimize,
+            stream=stream,
+        )
     if stream is not Streaming.NONE:
         raise UserError(f"{path} was built already, by rows or not", hint="leave --stream out, or give the .tflite")
+    if optimize is not Optimize.SPEED:
+        raise UserError(f"{path} was built already, for speed or for size", hint="leave --optimize out, or give the .tflite")
     from edgecompress.build import read_firmware
 
     firmware = read_firmware(path)

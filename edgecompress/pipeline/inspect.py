@@ -11,7 +11,7 @@ from edgecompress.convert.metadata import ModelMetadata, read_metadata
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph
 from edgecompress.pipeline.sources import load_model
-from edgecompress.target import KernelSet
+from edgecompress.target import KernelSet, Optimize
 
 if TYPE_CHECKING:
     from edgecompress.codegen import Finding
@@ -38,11 +38,14 @@ class Inspection:
     metadata_problem: str
 
 
-def inspect(model: Path, *, kernels: KernelSet = KernelSet.PORTABLE, stream: Streaming = Streaming.NONE) -> Inspection:
+def inspect(
+    model: Path, *, kernels: KernelSet = KernelSet.PORTABLE, optimize: Optimize = Optimize.SPEED, stream: Streaming = Streaming.NONE
+) -> Inspection:
     """Read a .tflite and plan it.
 
     Args:
         kernels: whose scratch and overlaps the plan is made with.
+        optimize: as `generate` takes it.
         stream: whether its first layers go by rows.
 
     Raises:
@@ -58,7 +61,8 @@ def inspect(model: Path, *, kernels: KernelSet = KernelSet.PORTABLE, stream: Str
     metadata, problem = _read_metadata(loaded.data)
     findings = find_unsupported(loaded.graph, Engine.TFLM)
     try:
-        return Inspection(loaded.graph, generate_aot(loaded.graph, kernels=kernels, stream=stream).info, "", findings, metadata, problem)
+        plan = generate_aot(loaded.graph, kernels=kernels, optimize=optimize, stream=stream).info
+        return Inspection(loaded.graph, plan, "", findings, metadata, problem)
     except ModelError as e:
         return Inspection(loaded.graph, None, e.message, findings, metadata, problem)
 

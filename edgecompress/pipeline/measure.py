@@ -35,7 +35,7 @@ from edgecompress.profile import (
 )
 from edgecompress.progress import Progress, silent
 from edgecompress.protocol import SerialProtocol
-from edgecompress.target import SerialLink, load_target
+from edgecompress.target import Optimize, SerialLink, load_target
 
 if TYPE_CHECKING:
     from edgecompress.device.adb import PhoneFacts
@@ -60,6 +60,7 @@ def measure(
     warmup: int | None = None,
     toolchain: str | None = None,
     tflm_dir: Path | None = None,
+    optimize: Optimize = Optimize.SPEED,
     parity_inputs: int = 3,
     data: str | None = None,
     reference: Path | None = None,
@@ -79,7 +80,7 @@ def measure(
     Args:
         target: a target's name or file, `local`, `adb:SERIAL`, `ssh:USER@HOST`, or `serial:` with `port`.
         model: a .tflite or a firmware.elf; None for what a device on `port` runs.
-        toolchain, tflm_dir: see `build`.
+        toolchain, tflm_dir, optimize: see `build`.
         runs, warmup: timed and untimed inferences; defaults differ for counted instructions and read clocks. On a machine with an
             operating system, the usual 100 runs after 10 warm-ups go on for a second and half a second at least.
         parity_inputs: how many inputs are compared with the reference kernels; 0 skips it.
@@ -126,7 +127,15 @@ def measure(
         known = None if source is None else load_model(source)
         with opened_monitor(meter) as monitor:
             with open_target(
-                target, model, engine=engine, port=port, toolchain=toolchain, tflm_dir=tflm_dir, recording=recording, stream=stream
+                target,
+                model,
+                engine=engine,
+                port=port,
+                toolchain=toolchain,
+                tflm_dir=tflm_dir,
+                recording=recording,
+                optimize=optimize,
+                stream=stream,
             ) as opened:
                 samples = [] if known is None else _samples(known, data, parity_inputs)
                 profile = _measure_device(target, opened, known, runs, warmup, samples)

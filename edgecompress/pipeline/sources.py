@@ -12,7 +12,7 @@ from edgecompress.convert.model_file import read_model_bytes
 from edgecompress.errors import ModelError, UserError
 from edgecompress.graph import Graph
 from edgecompress.pipeline.offline_plan import with_offline_plan
-from edgecompress.target import KernelSet
+from edgecompress.target import KernelSet, Optimize
 
 _ELF_MAGIC = b"\x7fELF"
 # The option of the command line that leaves a plan to TensorFlow Lite Micro.
@@ -58,12 +58,14 @@ def generate_sources(
     keep_input: bool,
     kernels: KernelSet = KernelSet.PORTABLE,
     offline_plan: bool = True,
+    optimize: Optimize = Optimize.SPEED,
     stream: Streaming = Streaming.NONE,
 ) -> GeneratedModel:
     """The model as C for `engine`.
 
     Args:
         offline_plan: with the tflm engine, our memory plan goes into the model where that lowers its arena.
+        optimize: with the aot engine, speed, or flash and arena.
         stream: with the aot engine, whether first layers go by rows.
 
     Raises:
@@ -73,7 +75,7 @@ def generate_sources(
     if engine is Engine.AOT:
         from edgecompress.codegen import generate_aot
 
-        return generate_aot(model.graph, name=name, keep_input=keep_input, kernels=kernels, stream=stream)
+        return generate_aot(model.graph, name=name, keep_input=keep_input, kernels=kernels, optimize=optimize, stream=stream)
     if engine is Engine.TFLM:
         refuse_keep_input(keep_input=keep_input)
         refuse_stream(stream)

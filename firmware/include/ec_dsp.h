@@ -14,6 +14,7 @@
 #include "ec_channels.h"
 #include "ec_conv.h"
 #include "ec_elementwise.h"
+#include "ec_packed.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,6 +41,17 @@ void ec_conv2d_blocks_dsp_s8(
         int32_t blocks_bytes,
         const ec_channel_data *data,  // of out.c channels
         int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (padded to fours), 8 bytes an element of a window
+        int8_t *out);                 // [batches][out.h][out.w][out.c]
+
+/* CONV_2D of packed weights, without groups: `at_once` filters, a multiple of four or all of them, are unpacked, then meet all pixels. `out`
+ * may lie over `in` as far as the generator's lead allows where all filters go at once, else not at all. */
+void ec_conv2d_packed_dsp_s8(
+        const ec_conv_params *p,
+        const int8_t *in,             // [batches][in.h][in.w][in.c]
+        const ec_packed_weights *weights,
+        int32_t at_once,
+        const ec_channel_data *data,  // of out.c channels
+        int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (padded to fours), 8 a step, 8 a step and four at once, 4 filters
         int8_t *out);                 // [batches][out.h][out.w][out.c]
 
 /* DEPTHWISE_CONV_2D with a depth multiplier of 1, stride_w 1 or 2 and dilation_w 1. Rows go into a ring of int16 in scratch, four channels

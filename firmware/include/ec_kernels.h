@@ -8,6 +8,7 @@
 #include "ec_dsp.h"
 #include "ec_elementwise.h"
 #include "ec_mve.h"
+#include "ec_packed.h"
 #include "ec_pool.h"
 #include "ec_requantize.h"
 #include "ec_resize.h"

@@ -14,7 +14,7 @@ from edgecompress.convert import read_tflite
 from edgecompress.errors import ModelError, UnsupportedOpError, UserError
 from edgecompress.numerics.reference import run_reference
 from tests.aot_host import FIRMWARE, compile_models, compile_tflites, host_compiler
-from tests.sample_models import every_op, float_and_half, int4_weights, tiny_classifier, with_custom_op
+from tests.sample_models import every_op, float_and_half, tiny_classifier, with_custom_op
 from tests.tflite_builder import ModelBuilder, run_tflm
 
 pytest.importorskip("tflite_micro", reason="needs TensorFlow Lite Micro's host wheel: pip install tflite-micro")
@@ -177,13 +177,12 @@ def test_info_says_what_was_generated() -> None:
     ("data", "words"),
     [
         (float_and_half, ("floats", "version")),
-        (int4_weights, ("int4", "version")),
         (with_custom_op, ("CUSTOM:", "no kernel")),
     ],
-    ids=["float", "int4", "custom"],
+    ids=["float", "custom"],
 )
 def test_what_is_not_int8_is_refused_by_name(data, words: tuple[str, ...]) -> None:
-    """Float, int4 and custom ops are an error that names layer, op and version, and says what to do."""
+    """Float and custom ops are an error that names layer, op and version, and says what to do."""
     with pytest.raises(UnsupportedOpError) as caught:
         generated(data())
     assert all(word in caught.value.message for word in words), caught.value.message

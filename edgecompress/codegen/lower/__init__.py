@@ -7,6 +7,8 @@ Each module has its own literal table `LOWER`; `LOWERINGS` is all of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from edgecompress.codegen.lower import (
     activation,
     conv,
@@ -14,6 +16,7 @@ from edgecompress.codegen.lower import (
     elementwise,
     fully_connected,
     mve,
+    packed,
     pool,
     resize,
     shape,
@@ -26,10 +29,10 @@ from edgecompress.codegen.lower import (
 )
 from edgecompress.codegen.lower.rules import TFLM_HINT, FastLowering, Lowering, unsupported
 from edgecompress.codegen.lower.views import better_view
-from edgecompress.codegen.program import Alias, Names, Step
+from edgecompress.codegen.program import Alias, Names, Step, constant_bytes
 from edgecompress.errors import ModelError, UnsupportedOpError
 from edgecompress.graph import DType, Graph, Op
-from edgecompress.target import KernelSet
+from edgecompress.target import KernelSet, Optimize
 
 LOWERINGS: dict[str, Lowering] = {
     **conv.LOWER,
@@ -57,20 +60,53 @@ FASTER: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {
 }
 """What each set tries for an op, best first, before the portable kernel."""
 
+PACKED: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {KernelSet.DSP: (dsp.PACKED,)}
+"""The same from packed weights."""
 
-def lower(graph: Graph, model: str | None = None, kernels: KernelSet = KernelSet.PORTABLE) -> tuple[tuple[Step, ...], tuple[Alias, ...]]:
+
+def lower(
+    graph: Graph, model: str | None = None, kernels: KernelSet = KernelSet.PORTABLE, optimize: Optimize = Optimize.SPEED
+) -> tuple[tuple[Step, ...], tuple[Alias, ...]]:
     """The kernel calls of a graph in execution order, and the tensors that are other names for a buffer.
 
     Args:
         graph: a model of int8, or of int16 activations with int8 weights, throughout.
         model: prefix of every symbol; the graph's name unless given.
         kernels: which kernels may be called.
+        optimize: the fastest kernel of each op, or the one whose constants are smallest.
 
     Raises:
         UnsupportedOpError: an op, version, type or option without a kernel; op, layer and version are named.
     """
-    lowered = [_faster(graph, op, model or graph.name, kernels, lower_op(graph, op, model or graph.name)) for op in graph.ops]
+    lowered = [choices(graph, op, model or graph.name, kernels, optimize)[0] for op in graph.ops]
     return tuple(s for s in lowered if isinstance(s, Step)), tuple(a for a in lowered if isinstance(a, Alias))
+
+
+def choices(graph: Graph, op: Op, model: str, kernels: KernelSet, optimize: Optimize) -> tuple[Step | Alias, ...]:
+    """What an op may become, best first: its step for `optimize`; for size also the portable step, where that is another one.
+
+    Raises:
+        UnsupportedOpError: as `lower`.
+    """
+    portable = lower_op(graph, op, model)
+    fast = _faster(graph, op, model, kernels, portable)
+    if optimize is Optimize.SPEED or isinstance(fast, Alias) or isinstance(portable, Alias):
+        return (fast,)
+    smaller = [step for step in _packed(graph, op, model, kernels, portable) if constant_bytes(step) < constant_bytes(fast)]
+    if smaller:
+        return tuple(smaller)
+    return (fast,) if fast is portable else (fast, portable)
+
+
+def _packed(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step) -> Iterator[Step]:
+    """Steps on packed weights, the fastest first. Views are left out: packed weights lie as in the file."""
+    if _is_sixteen(graph, op):
+        return
+    names = Names(model, op.index)
+    for lowering in (*(table.get(op.kind) for table in PACKED.get(kernels, ())), packed.packed_step):
+        step = None if lowering is None else lowering(graph, op, names, portable)
+        if step is not None:
+            yield step
 
 
 def _faster(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step | Alias) -> Step | Alias:

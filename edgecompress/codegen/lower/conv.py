@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgecompress.codegen.lower.rules import Lowering, fused_clamp, input_tensor, output_tensor, require_int8, unsupported
+from edgecompress.codegen.lower.rules import Lowering, fused_clamp, input_tensor, output_tensor, require_int8, require_weights, unsupported
 from edgecompress.codegen.lower.weighted import bias_argument, check_sums, require_symmetric, scale_argument, weights_argument
 from edgecompress.codegen.program import Argument, ConstantArg, Field, Names, ParamsArg, Step, TensorArg
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, Tensor
@@ -21,7 +21,8 @@ def lower_conv2d(graph: Graph, op: Op, names: Names) -> Step:
     source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
     if not isinstance(options, ConvOptions):
         raise unsupported(graph, op, "its options are missing")
-    require_int8(graph, op, source, weights, output)
+    require_int8(graph, op, source, output)
+    require_weights(graph, op, weights)
     require_images(graph, op, source, weights, output, options)
     fields = conv_groups(graph, op, source, weights, output)
     return _step(graph, op, names, "ec_conv2d_s8", options, fields, channel_axis=0)
@@ -37,7 +38,8 @@ def lower_depthwise_conv2d(graph: Graph, op: Op, names: Names) -> Step:
     source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
     if not isinstance(options, DepthwiseConvOptions):
         raise unsupported(graph, op, "its options are missing")
-    require_int8(graph, op, source, weights, output)
+    require_int8(graph, op, source, output)
+    require_weights(graph, op, weights)
     require_images(graph, op, source, weights, output, options)
     fields = depthwise_groups(graph, op, source, weights, output, options.depth_multiplier)
     return _step(graph, op, names, "ec_depthwise_conv2d_s8", options, fields, channel_axis=3)

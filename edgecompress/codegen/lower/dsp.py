@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES
 from edgecompress.codegen.lower.layers import read_convolution
 from edgecompress.codegen.lower.leads import pixels_lead, rows_lead
+from edgecompress.codegen.lower.packed import packed_argument
+from edgecompress.codegen.lower.packed_weights import pack_weights
 from edgecompress.codegen.lower.packing import (
     FILTERS,
     Blocks,
@@ -39,6 +41,10 @@ BLOCK = 4
 """Weights of a block, along the input channels."""
 
 _BLOCK_PIXELS = 4
+# At 16 filters a window that is expanded again costs a fifteenth of its products; a multiple of four.
+_UNPACKED_FILTERS = 16
+# Filters in words take twice as long to unpack as filters in bytes; with fewer pixels the portable kernel is faster (benchmarks/packed.py).
+_FEWEST_PIXELS = 8
 _ELEMENT_BYTES = 2 * _BLOCK_PIXELS
 
 # Instructions of four pixels and one filter: a product of the dense kernel and its outputs, a block and its outputs.
@@ -86,6 +92,27 @@ def sparse_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | 
     scratch = -(-filters // FILTERS) * FILTERS * CHANNEL_BYTES + _ELEMENT_BYTES * layer.matrix.shape[1]
     lead = pixels_lead(options, layer.source, layer.weights, layer.output, at_once=_BLOCK_PIXELS)
     return layer.step(names, "ec_conv2d_blocks_dsp_s8", FOLDER, weights, scratch, lead)
+
+
+def packed_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """The dense kernel's loops on filters that are unpacked a few at a time. Not for groups."""
+    options, layer = op.options, read_convolution(graph, op, portable)
+    packed = None if layer is None else pack_weights(layer.matrix)
+    if layer is None or packed is None or not isinstance(options, ConvOptions) or layer.weights.shape[3] != layer.source.shape[3]:
+        return None
+    filters, kh, kw, filter_c = layer.weights.shape
+    pairs = element_pairs(kh, kw * filter_c) if options.dilation_w == 1 else element_pairs(kh * kw, filter_c)
+    pixels = layer.output.elements // filters
+    if pixels < _FEWEST_PIXELS or pack_two_filters(layer.matrix, pairs) is None:
+        return None
+    at_once = min(filters, _UNPACKED_FILTERS)
+    quads = -(-at_once // FILTERS)
+    channels = -(-filters // FILTERS) * FILTERS
+    scratch = channels * CHANNEL_BYTES + 8 * len(pairs) * (1 + quads) + FILTERS * packed.filter_len
+    lead = pixels_lead(options, layer.source, layer.weights, layer.output)
+    weights = (packed_argument(names, layer.weights, packed), LiteralArg(at_once))
+    step = layer.step(names, "ec_conv2d_packed_dsp_s8", FOLDER, weights, scratch, lead)
+    return step if at_once == filters else replace(step, overlaps=())
 
 
 def best_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
@@ -179,3 +206,6 @@ LOWER: dict[str, FastLowering] = {
     "SUB": fast_add,
     "CONV_2D": best_conv2d,
 }
+
+PACKED: dict[str, FastLowering] = {"CONV_2D": packed_conv2d}
+"""From packed weights, where size counts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgecompress.codegen.lower.rules import Lowering, fused_clamp, input_tensor, output_tensor, require_int8, unsupported
+from edgecompress.codegen.lower.rules import Lowering, fused_clamp, input_tensor, output_tensor, require_int8, require_weights, unsupported
 from edgecompress.codegen.lower.weighted import bias_argument, check_sums, require_symmetric, scale_argument, weights_argument
 from edgecompress.codegen.program import Argument, ConstantArg, Field, Names, ParamsArg, Step, TensorArg
 from edgecompress.graph import FullyConnectedOptions, Graph, Op, Tensor
@@ -21,7 +21,8 @@ def lower_fully_connected(graph: Graph, op: Op, names: Names) -> Step:
         raise unsupported(graph, op, "its options are missing")
     if options.shuffled_weights:
         raise unsupported(graph, op, "its weights are shuffled for a phone kernel", "convert the model without shuffled weights")
-    require_int8(graph, op, source, weights, output)
+    require_int8(graph, op, source, output)
+    require_weights(graph, op, weights)
     if weights.quantization is not None and weights.quantization.per_channel:
         require_symmetric(graph, op, weights, channel_axis=0)
     batches = count_rows(graph, op, source, weights, output)

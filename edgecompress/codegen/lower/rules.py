@@ -5,7 +5,7 @@ The files are checked for sane indices and sizes when they are read; here stand 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edgecompress.codegen.program import Alias, Names, Step
 from edgecompress.errors import UnsupportedOpError
@@ -20,6 +20,8 @@ INT8_HINT = "convert the model to full int8 (edgecompress compress), or use --en
 INT16_HINT = "convert the model with symmetric int16 activations"
 TFLM_HINT = "use --engine tflm"
 
+_INT8_ONLY = frozenset({DType.INT8})
+_INT8_OR_INT4 = frozenset({DType.INT8, DType.INT4})
 _CLAMPING = frozenset({Activation.NONE, Activation.RELU, Activation.RELU6, Activation.RELU_N1_TO_1})
 
 
@@ -69,8 +71,21 @@ def require_int8(graph: Graph, op: Op, *tensors: Tensor) -> None:
     Raises:
         UnsupportedOpError: a float, hybrid, int16 or int4 model; the tensor and its type are named.
     """
+    _require_types(graph, op, tensors, _INT8_ONLY)
+
+
+def require_weights(graph: Graph, op: Op, weights: Tensor) -> None:
+    """Weights must be int8, or constants of int4, which are computed as int8.
+
+    Raises:
+        UnsupportedOpError: as `require_int8`.
+    """
+    _require_types(graph, op, (weights,), _INT8_OR_INT4 if weights.is_constant else _INT8_ONLY)
+
+
+def _require_types(graph: Graph, op: Op, tensors: Sequence[Tensor], types: frozenset[DType]) -> None:
     for tensor in tensors:
-        if tensor.dtype is not DType.INT8:
+        if tensor.dtype not in types:
             raise unsupported(graph, op, f"expected int8 tensors, came {tensor.dtype.value} in {tensor.name}", INT8_HINT)
         if tensor.quantization is None:
             raise unsupported(graph, op, f"tensor {tensor.name} has no scale and zero point", INT8_HINT)

@@ -103,11 +103,11 @@ def evaluate_fully_connected(graph: Graph, op: Op, values: Values) -> tuple[Arra
 
 
 def _tensors(graph: Graph, op: Op, source: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Input (at position `source`), weights and output: all int8, or int16 with int8 weights."""
+    """Input (at position `source`), weights and output: all int8, or int16 with int8 weights; weights may be int4, which are unpacked."""
     if len(op.inputs) <= max(source, 1) or op.inputs[1] < 0 or op.inputs[source] < 0:
         raise no_oracle(graph, op, f"expected an input and weights, came inputs {op.inputs}")
     tensors = graph.tensor(op.inputs[source]), graph.tensor(op.inputs[1]), graph.tensor(op.outputs[0])
-    require_types(graph, op, tensors[1:2], DType.INT8)
+    require_types(graph, op, tensors[1:2], DType.INT8, DType.INT4)
     require_types(graph, op, tensors[::2], DType.INT16 if tensors[0].dtype is DType.INT16 else DType.INT8)
     return tensors
 

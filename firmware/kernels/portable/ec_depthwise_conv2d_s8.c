@@ -1,82 +1,10 @@
 /* Depthwise 2D convolution, int8, portable C.
  *   out[y][x][o] = clamp(zp_out + scale[o] * (bias[o] + sum w[ky][kx][o] * (in[y * s + ky * d - pad][x * s + kx * d - pad][o / m] - zp_in)))
  * with m = filters_per_group, the depth multiplier. This plain loop defines what is correct. */
-#include "ec_conv.h"
-#include "ec_patch.h"
-#include "ec_requantize.h"
-
-/* Products of four neighbouring channels, for a depth multiplier of 1: in and w move together. `run` is not used: the taps of one channel
- * never touch. */
-EC_OUT_OF_LINE void dot4_channels(const ec_patch *patch, const int8_t *weights, int32_t zero_point, int32_t acc[4])
-{
-    int32_t acc0 = 0, acc1 = 0, acc2 = 0, acc3 = 0;
-    const int8_t *in_row = patch->in;
-    const int8_t *w_row = weights + patch->weight_offset;
-    EC_ROLLED
-    for (int32_t row = 0; row < patch->rows; row++, in_row += patch->in_row, w_row += patch->weight_row) {
-        const int8_t *in = in_row;
-        const int8_t *w = w_row;
-        EC_ROLLED
-        for (int32_t tap = 0; tap < patch->taps; tap++, in += patch->in_tap, w += patch->weight_tap) {
-            acc0 += w[0] * (in[0] - zero_point);
-            acc1 += w[1] * (in[1] - zero_point);
-            acc2 += w[2] * (in[2] - zero_point);
-            acc3 += w[3] * (in[3] - zero_point);
-        }
-    }
-    acc[0] = acc0;
-    acc[1] = acc1;
-    acc[2] = acc2;
-    acc[3] = acc3;
-}
-
-static ec_patch patch_at(const ec_conv_params *p, const int8_t *image, int32_t y, int32_t x)
-{
-    const ec_taps rows = ec_taps_inside(y, p->in.h, p->filter_h, p->dilation_h);
-    const ec_taps taps = ec_taps_inside(x, p->in.w, p->filter_w, p->dilation_w);
-    /* A window whose taps straddle the image (dilation) points at the image, not beside it. */
-    const bool empty = ec_taps_none(rows) || ec_taps_none(taps);
-    return (ec_patch) {
-        .in = empty ? image : image + ((y + rows.first * p->dilation_h) * p->in.w + x + taps.first * p->dilation_w) * p->in.c,
-        .weight_offset = empty ? 0 : (rows.first * p->filter_w + taps.first) * p->out.c,
-        .rows = empty ? 0 : rows.last - rows.first,
-        .in_row = p->dilation_h * p->in.w * p->in.c,
-        .weight_row = p->filter_w * p->out.c,
-        .taps = taps.last - taps.first,
-        .in_tap = p->dilation_w * p->in.c,
-        .weight_tap = p->out.c,
-        .run = 1,
-    };
-}
-
-static void convolve_pixel(
-        const ec_conv_params *p, ec_patch patch, const int8_t *weights, const int32_t *bias, const ec_scale *scales, int8_t *out)
-{
-    const ec_output output = { p->out_zero_point, p->out_min, p->out_max };
-    const bool four_at_once = p->filters_per_group == 1;
-    int32_t served = 0; /* filters of this input channel that are done */
-    for (int32_t o = 0, count; o < p->out.c; o += count) {
-        int32_t acc[4];
-        count = four_at_once && p->out.c - o >= 4 ? 4 : 1;
-        if (count == 4)
-            dot4_channels(&patch, weights + o, p->in_zero_point, acc);
-        else
-            ec_patch_dot(&patch, weights + o, 1, 0, p->in_zero_point, acc);
-        ec_requantize_all(acc, bias ? bias + o : NULL, scales + o, 1, output, count, out + o);
-        served += count;
-        if (served >= p->filters_per_group) {
-            patch.in += count;
-            served = 0;
-        }
-    }
-}
+#include "ec_depthwise_loops.h"
 
 void ec_depthwise_conv2d_s8(
         const ec_conv_params *p, const int8_t *in, const int8_t *weights, const int32_t *bias, const ec_scale *scales, int8_t *out)
 {
-    for (int32_t b = 0; b < p->batches; b++, in += p->in.h * p->in.w * p->in.c)
-        for (int32_t y = 0; y < p->out.h; y++)
-            for (int32_t x = 0; x < p->out.w; x++, out += p->out.c)
-                convolve_pixel(
-                        p, patch_at(p, in, y * p->stride_h - p->pad_top, x * p->stride_w - p->pad_left), weights, bias, scales, out);
+    ec_depthwise_images(p, in, weights, bias, scales, out);
 }
