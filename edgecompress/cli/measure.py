@@ -32,13 +32,13 @@ from edgecompress.protocol import SerialProtocol
 if TYPE_CHECKING:
     from edgecompress.profile import Profile
 
-_OF_SOURCES = {"optimize": "--optimize"}
+_OF_SOURCES = {"optimize": "--optimize", "stream": "--stream"}
 _NOT_OF_MLPERF = {
     "engine": "--engine",
     "data": "--data",
     "parity_inputs": "--parity-inputs",
     "toolchain": "--toolchain",
-    "optimize": "--optimize",
+    **_OF_SOURCES,
 }
 
 

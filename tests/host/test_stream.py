@@ -16,7 +16,7 @@ from edgecompress.convert import read_tflite
 from edgecompress.errors import UserError
 from edgecompress.numerics.reference import run_reference
 from edgecompress.pipeline import generate, measure
-from edgecompress.target import KernelSet
+from edgecompress.target import KernelSet, Optimize
 from tests.aot_host import compile_models
 from tests.op_cases import OpCases
 from tests.stream_chains import force_blocks, row_chain
@@ -59,6 +59,8 @@ def test_commands_take_streaming_and_refuse_what_cannot_be(tmp_path: Path) -> No
         measure("local", model, stream=Streaming.ROWS)
     with pytest.raises(UserError, match="was built already"):
         measure("cortex-m4", tmp_path / "out" / "firmware.elf", stream=Streaming.ROWS)
+    with pytest.raises(UserError, match="for speed or for size"):
+        measure("cortex-m4", tmp_path / "out" / "firmware.elf", optimize=Optimize.SIZE)
     with pytest.raises(UserError, match="tflm runs layer after layer"):
         generate(model, output=tmp_path / "tflm", engine=Engine.TFLM, stream=Streaming.ROWS)
 
