@@ -159,6 +159,9 @@ class _Walk:
                 if conditional:
                     yield following, state.copy()
                 yield from self._jump(address, target, state)
+            case Call(target) if self._is_far_jump(target):
+                state.registers[LR] = None
+                yield target, state
             case Call(target):
                 yield from self._call(address, [target], following, state)
             case CallRegister(register):
@@ -183,6 +186,11 @@ class _Walk:
                     yield from self._jump_to(address, value, state)
                 else:
                     yield following, state
+
+    def _is_far_jump(self, target: int) -> bool:
+        """Whether a BL stays in its function: in functions longer than a branch reaches (2 KB, Armv6-M ARM, A6.7.10) gcc jumps so."""
+        first, end = self._code.extent(self._start)
+        return first < target < end and target not in self._code.functions
 
     @staticmethod
     def _writes_pc(action: object) -> bool:

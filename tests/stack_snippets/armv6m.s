@@ -18,6 +18,24 @@
     pop {r1}
     bx r1
 
+@ In long functions compilers jump far by a call whose return address nobody uses.
+== far_jump_by_bl: 40
+    push {r4, lr}
+    sub sp, #16
+    cmp r0, #0
+    bne 1f
+    bl 2f
+1:  add sp, #16
+    pop {r4, pc}
+2:  sub sp, #16
+    add sp, #16
+    bl 1b
+
+== far_jump_loses_the_return_address: jumps through a pointer that is known only when it runs
+    bl 1f
+    nop
+1:  bx lr
+
 == high_registers: 16
     push {r4, lr}
     mov r4, r8
