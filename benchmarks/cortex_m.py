@@ -4,12 +4,14 @@
     python benchmarks/cortex_m.py --models ds-cnn wake_word_30x40 --cores m4 m55   some of them
     python benchmarks/cortex_m.py --models my.tflite --cores m7 --toolchain gcc    a file of one's own
     python benchmarks/cortex_m.py --peer theirs                                    beside profiles of another engine
+    python benchmarks/cortex_m.py --stream rows --optimize size                    built with these options, which are the row's name then
     python benchmarks/cortex_m.py --quick                                          the smallest model (or --models) on an M4
 
-Each row is one build with default options: its counted instructions, what the model's code takes without the application, `model B` and
-its share of the constant bytes in the .tflite, the arena with the bound that no plan of the same steps can be below, the stack that was
-touched and, in brackets, the proven bound. `bar` is the row divided by the stored numbers of `bars.py` (instructions / code / arena);
-`wanted` names what misses its aim there. Every row's outputs are compared with the reference kernels; the exit code is 1 where any differ.
+Each row is one build, with default options unless others are given: its counted instructions, what the model's code takes without the
+application, `model B` and its share of the constant bytes in the .tflite, the arena with the bound that no plan of the same steps can be
+below, the stack that was touched and, in brackets, the proven bound. `bar` is the row divided by the stored numbers of `bars.py`
+(instructions / code / arena); `wanted` names what misses its aim there. Every row's outputs are compared with the reference kernels; the
+exit code is 1 where any differ.
 
 The MLPerf Tiny files come from $EDGECOMPRESS_DATA/models; the others are made by `seeded_models.py`, which takes TensorFlow and a minute.
 `--output` gets one profile a row; `--peer` takes such profiles of another engine, found by model and target, for `edgecompress compare` as
@@ -29,11 +31,12 @@ from bars import WANTED_MODEL_SHARE, WANTED_STACK, Bar, bar_of, wanted_of
 from seeded_models import SEEDED_MODELS
 
 from edgecompress import measure
+from edgecompress.artifact import Streaming
 from edgecompress.errors import EdgeCompressError, ModelError
 from edgecompress.graph import Graph
 from edgecompress.pipeline.sources import load_model
 from edgecompress.profile import Profile, read_profile, write_profile
-from edgecompress.target import Core, load_target
+from edgecompress.target import Core, Optimize, load_target
 
 CORES = {
     "m4": "cortex-m4",
@@ -62,15 +65,36 @@ COLUMNS = (
     "wanted",
     "bytes",
 )
-_WIDTHS = (21, 8, 13, 8, 8, 9, 7, 9, 9, 6, 12, 16, 34, 0)
+_WIDTHS = (21, 11, 13, 8, 8, 9, 7, 9, 9, 6, 12, 16, 34, 0)
 _TEXT_COLUMNS = (0, 1, 12, 13)
 PARITY_INPUTS = 3
 
 
 @dataclass(frozen=True)
-class Row:
-    """One model measured on one core."""
+class Options:
+    """What the rows are built with."""
 
+    toolchain: str
+    stream: Streaming
+    optimize: Optimize
+
+    @property
+    def suffix(self) -> str:
+        """Those that are not the default ones, behind the core's name."""
+        stream = "" if self.stream is Streaming.NONE else f"-{self.stream.value}"
+        return stream + ("" if self.optimize is Optimize.SPEED else f"-{self.optimize.value}")
+
+    @property
+    def text(self) -> str:
+        """As they are given to this program."""
+        return f"--toolchain {self.toolchain} --stream {self.stream.value} --optimize {self.optimize.value}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model measured on one core; `name` is the core with the options that are not the default ones."""
+
+    name: str
     core: str
     graph: Graph
     profile: Profile
@@ -95,6 +119,8 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", metavar="MODEL", help=f"of {', '.join((*MLPERF, *SEEDED))}; or .tflite files")
     parser.add_argument("--cores", nargs="+", choices=sorted(CORES), help="all when left out")
     parser.add_argument("--toolchain", choices=("zig", "gcc"), default="zig")
+    parser.add_argument("--stream", choices=[stream.value for stream in Streaming], default="none", help="as `build` takes it")
+    parser.add_argument("--optimize", choices=[choice.value for choice in Optimize], default="speed", help="as `build` takes it")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where profiles go, one a row")
     parser.add_argument("--peer", type=Path, metavar="DIR", help="profiles of another engine")
     parser.add_argument("--quick", action="store_true", help="the smallest model on an M4")
@@ -103,7 +129,8 @@ def main() -> int:
     cores = arguments.cores or (QUICK_CORES if arguments.quick else list(CORES))
     try:
         peers = [] if arguments.peer is None else read_peers(arguments.peer)
-        return print_table(models, cores, arguments.toolchain, arguments.output, peers)
+        options = Options(arguments.toolchain, Streaming(arguments.stream), Optimize(arguments.optimize))
+        return print_table(models, cores, options, arguments.output, peers)
     except EdgeCompressError as error:
         print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
         return 2
@@ -120,7 +147,7 @@ def read_peers(folder: Path) -> list[Profile]:
     return peers
 
 
-def print_table(models: Sequence[str], cores: Sequence[str], toolchain: str, output: Path | None, peers: Sequence[Profile]) -> int:
+def print_table(models: Sequence[str], cores: Sequence[str], options: Options, output: Path | None, peers: Sequence[Profile]) -> int:
     """All rows, and what is missing at the end: 1 where bytes differ."""
     print("  ".join(padded(COLUMNS)), flush=True)
     differing, absent = [], []
@@ -131,14 +158,14 @@ def print_table(models: Sequence[str], cores: Sequence[str], toolchain: str, out
             print(absent[-1], flush=True)
             continue
         for core in cores:
-            row = measured(path, core, toolchain)
+            row = measured(path, core, options)
             print("  ".join(padded(cells(row))), flush=True)
             for peer in peers:
                 if peer.model.sha256 == row.graph.sha256 and peer.target == row.profile.target:
                     print("  ".join(padded(peer_cells(row, peer))), flush=True)
             if output is not None:
                 output.mkdir(parents=True, exist_ok=True)
-                write_profile(row.profile, output / f"{row.profile.model.name}-{core}.json")
+                write_profile(row.profile, output / f"{row.profile.model.name}-{core}{options.suffix}.json")
             if not row.same_bytes:
                 differing.append(f"{row.profile.model.name} on {core}")
     if absent:
@@ -148,11 +175,21 @@ def print_table(models: Sequence[str], cores: Sequence[str], toolchain: str, out
     return 1 if differing else 0
 
 
-def measured(path: Path, core: str, toolchain: str) -> Row:
+def measured(path: Path, core: str, options: Options) -> Row:
     """One row, through the project's own pipeline."""
-    command = f"python benchmarks/cortex_m.py --models {path.name} --cores {core} --toolchain {toolchain}"
-    profile = measure(CORES[core], path, toolchain=toolchain, runs=1, warmup=0, parity_inputs=PARITY_INPUTS, commands=(command,))
-    return Row(core, load_model(path).graph, profile)
+    command = f"python benchmarks/cortex_m.py --models {path.name} --cores {core} {options.text}"
+    profile = measure(
+        CORES[core],
+        path,
+        toolchain=options.toolchain,
+        stream=options.stream,
+        optimize=options.optimize,
+        runs=1,
+        warmup=0,
+        parity_inputs=PARITY_INPUTS,
+        commands=(command,),
+    )
+    return Row(core + options.suffix, core, load_model(path).graph, profile)
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -166,7 +203,7 @@ def cells(row: Row) -> tuple[str, ...]:
     sizes = (number(memory.code_bytes), number(memory.model_bytes), share, number(memory.arena_bytes), number(bound), gap, stack)
     per_mac = f"{row.instructions / profile.model.macs:.2f}" if profile.model.macs else "-"
     verdict = (ratios(row, bar_of(row.graph, core)), missed(row, core), "ok" if row.same_bytes else "FAIL")
-    return (profile.model.name, row.core, f"{row.instructions:,.0f}", per_mac, *sizes, *verdict)
+    return (profile.model.name, row.name, f"{row.instructions:,.0f}", per_mac, *sizes, *verdict)
 
 
 def ratios(row: Row, bar: Bar | None) -> str:

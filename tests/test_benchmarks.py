@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sample_models import tiny_classifier
 
 import edgecompress
+from edgecompress.artifact import Streaming
 from edgecompress.convert import read_tflite
 from edgecompress.profile import Latency, Memory, Parity, Profile, ProfiledModel, read_profile, write_profile
+from edgecompress.target import Optimize
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_S = 180
@@ -73,6 +77,22 @@ def test_host_says_what_is_wrong(tmp_path):
     assert done.stderr.startswith("error: ") and "hint: " in done.stderr
 
 
+@pytest.mark.skipif(shutil.which("qemu-aarch64-static") is None, reason="needs qemu-aarch64-static: apt install qemu-user-static")
+def test_aarch64_counts_instructions(tmp_path):
+    """A row a core, the reference's bytes, and the same count when asked again; dot products take fewer instructions than NEON alone."""
+    model = tmp_path / "toy.tflite"
+    model.write_bytes(tiny_classifier())
+    command = [sys.executable, str(ROOT / "benchmarks" / "aarch64.py"), str(model)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    _, *rows = (line.split() for line in done.stdout.splitlines())
+    assert [(row[0], row[2], row[-1]) for row in rows] == [("toy", "cortex-a53", "same"), ("toy", "cortex-a76", "same")]
+    neon, sdot = (int(row[3].replace(",", "")) for row in rows)
+    assert read_tflite(model.read_bytes(), name="toy").macs / 16 < sdot < neon
+    again = subprocess.run([*command, "--cores", "cortex-a76"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert again.stdout.splitlines()[1].split() == rows[1]
+
+
 def test_cortex_m_measures_a_model_and_its_peer(tmp_path):
     """A row with the profile's numbers, rows of other engines' beside it (never divided across units), and what is missing said loudly."""
     model, profiles = tmp_path / "toy.tflite", tmp_path / "profiles"
@@ -86,6 +106,11 @@ def test_cortex_m_measures_a_model_and_its_peer(tmp_path):
     shown = [f"{profile.latency.p50:,.0f}", *(f"{count:,}" for count in (memory.code_bytes, memory.arena_bytes, memory.arena_bound_bytes))]
     assert profile.target == "cortex-m4" and profile.parity.mismatched_bytes == 0
     assert row.split()[:2] == ["toy", "m4"] and set(shown) < set(row.split()) and row.endswith("  ok")
+
+    smaller = [*command, "--stream", "rows", "--optimize", "size", "--output", str(profiles)]
+    done = subprocess.run(smaller, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.stdout.splitlines()[1].split()[:2] == ["toy", "m4-rows-size"], done.stderr
+    assert read_profile(profiles / "toy-m4-rows-size.json").memory.arena_bytes < memory.arena_bytes
 
     half = profile.latency.model_copy(update={"p50": profile.latency.p50 / 2})
     (tmp_path / "theirs").mkdir()
@@ -117,8 +142,8 @@ def test_cortex_m_fails_where_bytes_differ(monkeypatch, capsys):
         memory=Memory(),
         parity=Parity(reference="numpy", inputs=1, mismatched_bytes=1, largest_difference=1),
     )
-    monkeypatch.setattr(cortex_m, "measured", lambda path, core, toolchain: cortex_m.Row(core, graph, wrong))
-    assert cortex_m.print_table([__file__], ["m4"], "zig", None, []) == 1
+    monkeypatch.setattr(cortex_m, "measured", lambda path, core, options: cortex_m.Row(core, core, graph, wrong))
+    assert cortex_m.print_table([__file__], ["m4"], cortex_m.Options("zig", Streaming.NONE, Optimize.SPEED), None, []) == 1
     printed = capsys.readouterr()
     assert "  FAIL" in printed.out and "toy on m4" in printed.err
 
