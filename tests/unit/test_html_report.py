@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -13,8 +14,9 @@ from edgecompress.errors import ModelError, UserError
 from edgecompress.profile import Latency, Limits, Memory, Parity, PlanEntry, Profile, ProfiledModel, ProfiledOp, write_profile
 from edgecompress.report.html import read_history, render_html
 from edgecompress.report.html.arena import peak_of
+from edgecompress.report.html.axis import Axis
 from edgecompress.report.html.markup import tag
-from edgecompress.report.html.scatter import Point, pareto_front
+from edgecompress.report.html.scatter import Point, labels_of, pareto_front
 from edgecompress.report.html.subjects import Subject, number_profiles, numbers_of
 from edgecompress.report.html.verdict import fit_sentence, parity_sentence
 
@@ -120,6 +122,38 @@ def test_the_verdict_says_what_does_not_fit():
     unknown = number_profiles([("a", profile().model_copy(update={"limits": None}))])
     assert "not known" in fit_sentence(unknown)
     assert "beyond the tolerance: 1" in parity_sentence(number_profiles([("a", profile(mismatched=3))]))
+
+
+def test_the_margin_of_the_verdict_claims_no_more_than_is_known():
+    """Red where something is known to be wrong, green where something is known to fit, neither where it is not known."""
+    unknown = profile().model_copy(update={"limits": None})
+    for states, shown in (
+        ([unknown], "unknown"),
+        ([unknown, profile()], "good"),
+        ([unknown, profile(flash=12_000)], "bad"),
+        ([unknown, profile(mismatched=3)], "bad"),
+    ):
+        page = Page(render_html([("x", each) for each in states]))
+        assert next(a["class"] for a in page.named("section") if a["id"] == "verdict") == shown
+
+
+def test_commands_are_shown_as_they_are_typed():
+    """A line each, without anything that would have to be taken out again."""
+    both = profile().model_copy(update={"commands": ("edgecompress build a", "edgecompress measure a -o 'x y'")})
+    text = render_html([("a", both)], commands=["edgecompress compare a"])
+    lines = re.findall("<span>(edgecompress [^<]*)</span>", text)
+    assert [html.unescape(line) for line in lines] == ["edgecompress build a", "edgecompress measure a -o 'x y'", "edgecompress compare a"]
+
+
+def test_numbers_of_near_points_do_not_cover_each_other():
+    """Points that lie on each other share a label; of near ones the second stands below its point."""
+    points = [Point(Subject(i, "", profile()), cost, 0.9) for i, cost in enumerate([0.0, 0.001, 0.05, 0.09, 0.5])]
+    labels = labels_of(points, Axis(0.0, 1.0, ()), lambda value: 100 * value)
+    assert [([point.subject.number for point in label.points], label.is_below) for label in labels] == [
+        ([0, 1], False),
+        ([2, 3], True),
+        ([4], False),
+    ]
 
 
 def test_the_front_holds_what_nothing_beats():

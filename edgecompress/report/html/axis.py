@@ -41,8 +41,8 @@ def bar_axis(highest: float, label: Callable[[float], str], *, ticks: int = 4) -
     return Axis(0.0, high * 1.02, tuple((place, label(place)) for place in places))
 
 
-def scatter_axis(values: Sequence[float], label: Callable[[float], str], *, ticks: int = 4) -> Axis:
-    """Around the values with a margin; logarithmic where they span more than a factor of 20."""
+def scatter_axis(values: Sequence[float], label: Callable[[float], str], *, ticks: int = 4, most: float = math.inf) -> Axis:
+    """Around the values with a margin; logarithmic where they span more than a factor of 20. No tick is above `most`, nor much room."""
     low, high = min(values), max(values)
     if low > 0 and high / low > _WIDE:
         return _logarithmic(low, high, label)
@@ -50,10 +50,12 @@ def scatter_axis(values: Sequence[float], label: Callable[[float], str], *, tick
     start, end = low - margin, high + margin
     if low >= 0:
         start = max(start, 0.0)
+    if high <= most:
+        end = min(end, most + 0.12 * (most - start))
     step = _nice_step((end - start) / ticks)
     first = math.ceil(start / step)
     places = [index * step for index in range(first, math.floor(end / step) + 1)]
-    return Axis(start, end, tuple((place, label(place)) for place in places))
+    return Axis(start, end, tuple((place, label(place)) for place in places if place <= max(most, high)))
 
 
 def _logarithmic(low: float, high: float, label: Callable[[float], str]) -> Axis:

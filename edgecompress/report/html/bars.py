@@ -111,7 +111,7 @@ def _bar(
             start += part
     if limit is not None and limit <= axis.high:
         at = percent(axis.percent(limit))
-        pieces.append(tag("line", x1=at, x2=at, y1=top + 13, y2=top + 33, class_="limit"))
+        pieces.append(tag("line", x1=at, x2=at, y1=top + 14.5, y2=top + 32, class_="limit"))
     state = "exceeds" if limit is not None and total > limit else "value"
     return tag(
         "g",

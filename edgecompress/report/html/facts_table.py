@@ -29,17 +29,17 @@ def _columns(comparison: Comparison) -> Markup:
 def _rows(comparison: Comparison) -> Markup:
     heads = tag("tr", tag("th", "profile", scope="col"), *(tag("th", row.metric.strip(), scope="col") for row in comparison.rows))
     lines = (
-        tag("tr", tag("th", name, scope="row"), *(_sortable(row.cells[at]) for row in comparison.rows))
+        tag("tr", tag("th", name, scope="row"), *(_sortable(row.metric.strip(), row.cells[at]) for row in comparison.rows))
         for at, name in enumerate(comparison.names)
     )
     label = "Facts of each profile"
     return scrolling(label, tag("table", tag("caption", label), tag("thead", heads), tag("tbody", *lines), class_="facts sortable"))
 
 
-def _sortable(cell: Cell) -> Markup:
-    return tag(
-        "td", _cell(cell, CELL_LENGTH_OF_MANY), data_value=None if cell.value is None else repr(cell.value), data_unit=cell.unit or None
-    )
+def _sortable(metric: str, cell: Cell) -> Markup:
+    """A cell with what a script sorts by, and the fact's name, which stands beside it in print: there, so many columns have no room."""
+    value = None if cell.value is None else repr(cell.value)
+    return tag("td", _cell(cell, CELL_LENGTH_OF_MANY), data_fact=metric, data_value=value, data_unit=cell.unit or None)
 
 
 def _metric(metric: str) -> Markup:

@@ -24,15 +24,20 @@ for (const table of document.querySelectorAll("table.sortable")) {
       body.append(...rows);
     });
   });
+  const tools = document.createElement("div");
   const label = document.createElement("label");
   const input = document.createElement("input");
-  label.className = "tools";
+  const count = document.createElement("span");
+  tools.className = "tools";
   input.type = "search";
+  count.setAttribute("role", "status");
   label.append("Rows with: ", input);
+  tools.append(label, count);
   input.addEventListener("input", () => {
-    const words = input.value.toLowerCase();
+    const words = input.value.trim().toLowerCase();
     for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(words);
+    count.textContent = words ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
   });
-  table.parentElement.before(label);
+  table.parentElement.before(tools);
 }
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => { each.open = true; }));

@@ -44,4 +44,4 @@ def _environment(facts: Sequence[tuple[str, str]], group: Sequence[Subject]) -> 
 
 def _commands(commands: Sequence[str]) -> Markup:
     lines = [visible(clipped(command, COMMAND_LENGTH)) for command in commands[:MOST_COMMANDS]]
-    return tag("pre", tag("code", Markup("\n").join(tag("span", line) for line in lines)), tabindex=0)
+    return tag("pre", tag("code", *(tag("span", line) for line in lines)), tabindex=0)

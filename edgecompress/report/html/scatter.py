@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
-from edgecompress.report.html.axis import scatter_axis
+from edgecompress.report.html.axis import Axis, scatter_axis
 from edgecompress.report.html.bounds import MOST_LABELLED_POINTS, MOST_POINTS
 from edgecompress.report.html.figure import AXIS_HEIGHT, bottom_axis, figure, legend, note, percent, section, table
 from edgecompress.report.html.markup import Markup, joined, tag
@@ -15,6 +15,20 @@ from edgecompress.report.html.subjects import Subject, numbers_of
 from edgecompress.report.html.words import UNIT_NAMES, fraction, short_bytes, short_latency
 
 _HEIGHT = 240
+_LABEL_SHARE, _LABEL_HEIGHT = 0.1, 26
+"""Labels nearer than this can lie on each other: of the plot's width (35 pixels on a phone, `2 to 4` in 12 pixels), and in pixels."""
+_POINT_SHARE = 0.02
+"""Points nearer than this lie on each other, and share a label."""
+
+
+@dataclass
+class Label:
+    """The numbers of points that lie at one place, 0 to 1 across and in pixels down."""
+
+    points: list[Point]
+    place: float
+    height: float
+    is_below: bool
 
 
 @dataclass(frozen=True)
@@ -96,8 +110,7 @@ def _chart(
 
 def _drawing(points: Sequence[Point], front: Sequence[Point], unit: str, label: Callable[[float], str]) -> list[Markup]:
     across = scatter_axis([p.cost for p in points], label)
-    most = max(p.accuracy for p in points)
-    up = scatter_axis([p.accuracy for p in points], fraction)
+    up = scatter_axis([p.accuracy for p in points], fraction, most=1.0)
 
     def height_of(value: float) -> float:
         return _HEIGHT * (1 - up.share(value))
@@ -110,7 +123,6 @@ def _drawing(points: Sequence[Point], front: Sequence[Point], unit: str, label: 
             ]
         )
         for value, words in up.ticks
-        if value <= 1 or most > 1
     ]
     steps: list[Markup] = []
     for before, after in pairwise(front):
@@ -130,18 +142,29 @@ def _drawing(points: Sequence[Point], front: Sequence[Point], unit: str, label: 
         for p in sorted(points, key=lambda p: p.subject.number in best)
     ]
     labelled = points if len(points) <= MOST_LABELLED_POINTS else front
-    places: dict[tuple[int, int], list[Point]] = {}
-    for p in labelled:
-        places.setdefault((round(across.share(p.cost) * 25), round(height_of(p.accuracy) / 12)), []).append(p)
     labels = [
         tag(
             "text",
-            numbers_of(p.subject for p in group),
-            x=percent(across.percent(group[0].cost)),
-            y=height_of(group[0].accuracy) - 9,
+            numbers_of(p.subject for p in label.points),
+            x=percent(100 * label.place),
+            y=label.height + (18 if label.is_below else -9),
             text_anchor="middle",
             class_="number",
         )
-        for group in places.values()
+        for label in labels_of(labelled, across, height_of)
     ]
     return [bottom_axis(across, _HEIGHT, unit), *levels, *steps, *dots, *labels]
+
+
+def labels_of(points: Sequence[Point], across: Axis, height_of: Callable[[float], float]) -> list[Label]:
+    """Where the numbers of points stand: above, below where a near one stands above already, and together where both are taken."""
+    labels: list[Label] = []
+    for point in sorted(points, key=lambda p: (p.cost, -p.accuracy, p.subject.number)):
+        place, height = across.share(point.cost), height_of(point.accuracy)
+        near = [label for label in labels if place - label.place < _LABEL_SHARE and abs(height - label.height) < _LABEL_HEIGHT]
+        on_it = [label for label in near if place - label.place < _POINT_SHARE]
+        if on_it or len({label.is_below for label in near}) == 2:
+            (on_it or near)[-1].points.append(point)
+        else:
+            labels.append(Label([point], place, height, is_below=any(not label.is_below for label in near)))
+    return labels

@@ -12,16 +12,23 @@ from edgecompress.report.html.words import UNIT_NAMES, fraction, ratio, short_by
 
 def verdict_section(subjects: Sequence[Subject], baseline: int) -> Markup:
     """The sentences, the first of them large."""
-    state = "bad" if any(s.fit is Fit.TOO_LARGE or s.agreement is Agreement.DIFFERENT for s in subjects) else "good"
     sentences = [fit_sentence(subjects), parity_sentence(subjects), *best_sentences(subjects, baseline)]
     doubtful = [s for s in subjects if s.profile.validity is not None and not s.profile.validity.valid]
     if doubtful:
         sentences.append(f"Something speaks against the times of {numbers_of(doubtful)}: see the row doubt of the table.")
     first, *rest = sentences
+    state = _state(subjects)
     return tag(
         "section", tag("h2", "Verdict"), tag("p", first, class_="headline"), tag("ul", *(tag("li", each) for each in rest)),
         note(f"Numbers name the profiles, as in the table; ratios are against {subjects[baseline].number}."), id="verdict", class_=state,
     )  # fmt: skip
+
+
+def _state(subjects: Sequence[Subject]) -> str:
+    """What the margin says: bad where something is known to be wrong, good where something is known to fit, unknown otherwise."""
+    if any(s.fit is Fit.TOO_LARGE or s.agreement is Agreement.DIFFERENT for s in subjects):
+        return "bad"
+    return "good" if any(s.fit is Fit.FITS for s in subjects) else "unknown"
 
 
 def fit_sentence(subjects: Sequence[Subject]) -> str:
@@ -29,7 +36,7 @@ def fit_sentence(subjects: Sequence[Subject]) -> str:
     large = [s for s in subjects if s.fit is Fit.TOO_LARGE]
     unknown = [s for s in subjects if s.fit is Fit.UNKNOWN]
     fitting = len(subjects) - len(large) - len(unknown)
-    rest = f" Not known of {numbers_of(unknown)}, which lack sizes or limits." if unknown else ""
+    rest = f" Not known: {numbers_of(unknown)}; sizes or limits are missing." if unknown else ""
     if large:
         what, excess = large[0].excess[0]
         verb = "does not fit its target" if len(large) == 1 else "do not fit their targets"
