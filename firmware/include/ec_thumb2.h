@@ -22,6 +22,17 @@ void ec_conv2d_thumb2_s8(
         int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (groups padded to fours), 8 bytes an element of a window
         int8_t *out);                 // [batches][out.h][out.w][out.c]
 
+/* DEPTHWISE_CONV_2D with a depth multiplier of 1. `out` may lie over `in` as far as the generator's lead allows.
+ * With columns = (outputs in a row, four at least, - 1) * stride_w + (filter_w - 1) * dilation_w + 1 and rows = (filter_h - 1) * dilation_h + 2,
+ * scratch is 12 bytes a channel (padded to fours), 4 * filter_h, c * columns * rows and 4 * c bytes, 4-byte aligned. */
+void ec_depthwise_conv2d_thumb2_s8(
+        const ec_conv_params *p,
+        const int8_t *in,             // [batches][in.h][in.w][c]
+        const int8_t *weights,        // [c][filter_h][filter_w]
+        const ec_channel_data *data,  // of c channels
+        int8_t *scratch,
+        int8_t *out);                 // [batches][out.h][out.w][c]
+
 #ifdef __cplusplus
 }
 #endif

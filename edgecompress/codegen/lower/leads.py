@@ -29,9 +29,9 @@ def pixels_lead(
     return int((written[kept] - earliest[later[kept]]).max(initial=-source.bytes))
 
 
-def rows_lead(options: DepthwiseConvOptions, source: Tensor, weights: Tensor, output: Tensor) -> int:
-    """For a kernel that keeps a ring of input rows: it reads all rows that an output row needs, then writes that row, and one pixel
-    beyond it where rows have an odd number of pixels and another row follows. Bytes.
+def rows_lead(options: DepthwiseConvOptions, source: Tensor, weights: Tensor, output: Tensor, at_once: int = 2) -> int:
+    """For a kernel that keeps a ring of input rows: it reads all rows that an output row needs, then writes that row in so many pixels at
+    once, the last ones beyond it where they do not fit and another row follows. Bytes.
     """
     images, h, w, c = source.shape
     _, rows, columns, channels = output.shape
@@ -44,7 +44,7 @@ def rows_lead(options: DepthwiseConvOptions, source: Tensor, weights: Tensor, ou
             kept = min(max(top + span(kh, options.dilation_h), top + options.stride_h, 0), h)
             unread = image * h + kept
             if unread < images * h:
-                written = (image * rows + y + 1) * columns * channels + columns % 2 * channels
+                written = ((image * rows + y + 1) * columns + -columns % at_once) * channels
                 lead = max(lead, written - unread * w * c)
     return lead
 

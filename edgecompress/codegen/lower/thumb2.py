@@ -9,14 +9,18 @@ import numpy as np
 
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES
 from edgecompress.codegen.lower.layers import read_convolution
-from edgecompress.codegen.lower.leads import pixels_lead
+from edgecompress.codegen.lower.leads import pixels_lead, rows_lead
 from edgecompress.codegen.lower.packing import FILTERS, pack_single_filters, worth_padding
 from edgecompress.codegen.lower.rules import FastLowering
 from edgecompress.codegen.program import Constant, ConstantArg, Names, Step
-from edgecompress.graph import ConvOptions, Graph, Op
+from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
+from edgecompress.numerics.window import span
 
 _PAIR_BYTES = 8
 """An element of two pixels in scratch, as words."""
+
+_ROW_PIXELS = 4
+"""Of a row of outputs that the depthwise kernel sums at once; a narrower row is padded to them."""
 
 
 def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
@@ -38,4 +42,20 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
     return layer.step(names, "ec_conv2d_thumb2_s8", "thumb2", weights, scratch, lead)
 
 
-LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d}
+def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Four or five pixels of a row, one channel after the other. Not for a depth multiplier."""
+    options, layer = op.options, read_convolution(graph, op, portable)
+    if layer is None or not isinstance(options, DepthwiseConvOptions) or options.depth_multiplier != 1:
+        return None
+    _, kh, kw, channels = layer.weights.shape
+    comment = f"weights [1][{kh}][{kw}][{channels}] (kh, kw, o) as [{channels}][{kh}][{kw}]"
+    weights = (ConstantArg(Constant(names.constant("weights"), "int8_t", np.ascontiguousarray(layer.matrix).reshape(-1), comment)),)
+    columns = (max(layer.output.shape[2], _ROW_PIXELS) - 1) * options.stride_w + span(kw, options.dilation_w)
+    ring = channels * columns * (span(kh, options.dilation_h) + 1)
+    padded = -(-channels // FILTERS) * FILTERS
+    scratch = padded * CHANNEL_BYTES + 4 * kh + ring + _ROW_PIXELS * channels
+    lead = rows_lead(options, layer.source, layer.weights, layer.output, at_once=1)
+    return layer.step(names, "ec_depthwise_conv2d_thumb2_s8", "thumb2", weights, scratch, lead)
+
+
+LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d, "DEPTHWISE_CONV_2D": fast_depthwise}
