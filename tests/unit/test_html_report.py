@@ -14,7 +14,9 @@ from edgecompress.errors import ModelError, UserError
 from edgecompress.profile import Latency, Limits, Memory, Parity, PlanEntry, Profile, ProfiledModel, ProfiledOp, write_profile
 from edgecompress.report.html import read_history, render_html
 from edgecompress.report.html.arena import peak_of
+from edgecompress.report.html.arena_use import bytes_in_use, most_in_use
 from edgecompress.report.html.axis import Axis
+from edgecompress.report.html.bounds import MOST_BUFFERS_IN_USE
 from edgecompress.report.html.markup import tag
 from edgecompress.report.html.scatter import Point, labels_of, pareto_front
 from edgecompress.report.html.subjects import Subject, number_profiles, numbers_of
@@ -168,6 +170,34 @@ def test_the_peak_is_where_the_highest_buffer_ends():
     """The end in bytes, and the first step that reaches it."""
     assert peak_of(profile().plan) == (64, 1)
     assert "Peak 64 B, reached in step 1. No plan can be below 48 B." in render_html([("a", profile())])
+
+
+def test_bytes_in_use_count_each_byte_once():
+    """What two live buffers share is in use once, a step without buffers uses none, and steps of one amount are one run."""
+    lives = [(0, 100, 0, 1), (50, 100, 1, 3), (0, 10, 6, 4)]
+    plan = tuple(PlanEntry(tensor="t", offset=o, bytes=b, first_op=first, last_op=last) for o, b, first, last in lives)
+    assert [(use.steps, use.bytes) for use in bytes_in_use(plan)] == [
+        ("step 0", 100),
+        ("step 1", 150),
+        ("steps 2 to 3", 100),
+        ("steps 4 to 5", 0),
+        ("step 6", 10),
+    ]
+    assert most_in_use(bytes_in_use(plan)).steps == "step 1"
+    assert bytes_in_use(()) == () == bytes_in_use(plan * MOST_BUFFERS_IN_USE)
+
+
+def test_a_strip_is_drawn_for_any_numbers():
+    """Steps and bytes of a damaged file cost no more than its entries: one run between two of them, however long."""
+    far = (
+        PlanEntry(tensor="t", offset=0, bytes=2**62, first_op=2**62, last_op=2**62),
+        PlanEntry(tensor="n", offset=0, bytes=0, first_op=0, last_op=0),
+    )
+    for plan in (far, far[1:]):
+        text = render_html([("a", profile().model_copy(update={"plan": plan}))])
+        assert "are in use at once" in text
+        assert Page(text).open == []
+    assert 'id="arena"' not in render_html([("a", profile().model_copy(update={"plan": None}))])
 
 
 def test_numbers_are_drawn_together():

@@ -1,10 +1,11 @@
-"""The arena over time: which buffer lies where, from which step to which, and how high it gets."""
+"""The arena over time: which buffer lies where, from which step to which, how high it gets, and how much of it is in use."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from edgecompress.profile import PlanEntry
+from edgecompress.report.html.arena_use import STRIP_HEIGHT, Use, bytes_in_use, most_in_use, strip
 from edgecompress.report.html.axis import Axis, bar_axis
 from edgecompress.report.html.bounds import MOST_ARENAS, MOST_BUFFERS, NAME_LENGTH
 from edgecompress.report.html.figure import figure, note, percent, section, table
@@ -13,7 +14,7 @@ from edgecompress.report.html.subjects import Subject, numbers_of
 from edgecompress.report.html.words import short_bytes
 from edgecompress.units import format_bytes
 
-_HEIGHT, _AXIS = 260, 34
+_HEIGHT, _AXIS, _GAP = 260, 34, 8
 Plan = tuple[PlanEntry, ...]
 
 
@@ -52,9 +53,18 @@ def _chart(index: int, plan: Plan, group: Sequence[Subject]) -> Markup:
         description += " No plan of these steps can be lower." if bound == peak else f" No plan can be below {bound:,} B."
     if len(shown) < len(plan):
         description += f" The {MOST_BUFFERS} largest of {len(plan):,} buffers."
+    uses = bytes_in_use(plan)
+    description += f" At most {most_in_use(uses).bytes:,} B are in use at once, in {most_in_use(uses).steps}." if uses else ""
     rows = [(clipped(e.tensor, NAME_LENGTH), format_bytes(e.offset), format_bytes(e.bytes), str(e.first_op), str(e.last_op)) for e in shown]
     heads = ("buffer", "at", "bytes", "from step", "to step")
-    return figure(f"arena-{index}", title, description, _drawing(shown, peak, bound, steps), _HEIGHT + _AXIS, table(title, heads, rows))
+    numbers = tag("div", table(title, heads, rows), _use_table(title, uses) if uses else None)
+    drawing = [*_drawing(shown, peak, bound, steps), *(strip(uses, steps, _HEIGHT + _AXIS + _GAP) if uses else ())]
+    height = _HEIGHT + _AXIS + (_GAP + STRIP_HEIGHT if uses else 0)
+    return figure(f"arena-{index}", title, description, drawing, height, numbers)
+
+
+def _use_table(title: str, uses: Sequence[Use]) -> Markup:
+    return table(f"{title}: bytes in use", ("steps", "bytes in use"), [(use.steps, format_bytes(use.bytes)) for use in uses])
 
 
 def _drawing(entries: Sequence[PlanEntry], peak: int, bound: int | None, steps: int) -> list[Markup]:

@@ -17,6 +17,8 @@ MOST_ARENAS = 8
 """Charts of memory plans; profiles with the same plan share one."""
 MOST_BUFFERS = 160
 """Buffers drawn of one plan, the largest ones."""
+MOST_BUFFERS_IN_USE = 400
+"""Buffers of a plan of which the bytes in use are counted step by step."""
 MOST_HISTORIES = 24
 MOST_STEPS = 40
 """Steps shown of one compression."""
