@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,18 @@ if TYPE_CHECKING:
     from edgecompress.profile import Profile
 
 
-@click.command(short_help="Profiles side by side, with ratios.")
+_TYPED = "edgecompress.compare.typed"
+
+
+class _Recorded(click.Command):
+    """A command that remembers what was typed, for the page that it writes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_TYPED] = shlex.join([*ctx.command_path.split(), *args])
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Recorded, short_help="Profiles side by side, with ratios.")
 @click.argument("profiles", metavar="PROFILE.json...", nargs=-1)
 @click.option("--baseline", metavar="NAME|NUMBER|FILE", help="What ratios refer to: a column's name or number, or a file. [default: 1]")
 @click.option("--ops", is_flag=True, help="Compare layer by layer, the largest changes first.")
@@ -33,7 +45,9 @@ if TYPE_CHECKING:
 )
 @click.option("--history", metavar="REPORT.json", multiple=True, type=click.Path(path_type=Path), help="What compress left, for --html.")
 @store_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     profiles: tuple[str, ...],
     baseline: str | None,
     ops: bool,
@@ -54,7 +68,7 @@ def command(
             base = find_baseline(baseline, named)
             columns = [(each.name, each.profile) for each in named]
             if html is not None:
-                _write_page(columns, base, html, history)
+                _write_page(columns, base, html, history, ctx.meta[_TYPED])
             (_print_ops if ops else _print_facts)(columns, base, form)
         except EdgeCompressError:
             tell_failures(failures)
@@ -62,10 +76,11 @@ def command(
     raise_failures(failures, len(named))
 
 
-def _write_page(profiles: Sequence[tuple[str, Profile]], baseline: int, path: Path, history: Sequence[Path]) -> None:
+def _write_page(profiles: Sequence[tuple[str, Profile]], baseline: int, path: Path, history: Sequence[Path], typed: str) -> None:
     from edgecompress.report.html import read_history, write_html
 
-    write_html(profiles, path, baseline=baseline, histories=[(str(each), read_history(each)) for each in history])
+    histories = [(str(each), read_history(each)) for each in history]
+    write_html(profiles, path, baseline=baseline, commands=[typed], histories=histories)
 
 
 def _print_facts(profiles: Sequence[tuple[str, Profile]], baseline: int, form: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 
 import pytest
@@ -231,8 +232,19 @@ def test_a_history_is_checked(tmp_path):
 
 
 def test_compare_writes_the_page(tmp_path):
-    """`compare --html` leaves the same page as the function."""
-    source, target = tmp_path / "a.json", tmp_path / "page.html"
+    """`compare --html` leaves the same page as the function, with the very command that was typed, quoted for a shell."""
+    source, target = tmp_path / "it's a.json", tmp_path / "page.html"
     write_profile(profile(), source)
-    assert main(["compare", str(source), "--html", str(target)]) == 0
-    assert target.read_text(encoding="utf-8") == render_html([("a", profile())])
+    typed = ["compare", str(source), "--baseline", "1", "--html", str(target)]
+    assert main(typed) == 0
+    text = target.read_text(encoding="utf-8")
+    assert text == render_html([("it's a", profile())], commands=[shlex.join(["edgecompress", *typed])])
+    *_, shown = re.findall("<span>(edgecompress [^<]*)</span>", text)
+    assert shlex.split(html.unescape(shown)) == ["edgecompress", *typed]
+
+
+def test_a_long_command_of_the_page_is_whole():
+    """Hundreds of files that a shell's pattern became are all named; a profile's own commands are bounded."""
+    files = shlex.join(["edgecompress", "compare", *(f"runs/profile_{number:03}.json" for number in range(500))])
+    text = render_html([("a", profile().model_copy(update={"commands": (files,)}))], commands=[files])
+    assert text.count("runs/profile_499.json") == 1

@@ -43,3 +43,5 @@ CELL_LENGTH = 400
 CELL_LENGTH_OF_MANY = 80
 """The same where profiles are rows, so many of them."""
 COMMAND_LENGTH = 1_000
+PAGE_COMMAND_LENGTH = 100_000
+"""Of the command that made the page, which names all its files."""

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgecompress.report.html.bounds import COMMAND_LENGTH, MOST_COMMANDS, MOST_ENVIRONMENTS, MOST_FACTS, MOST_REPRODUCED, NAME_LENGTH
+from edgecompress.report.html.bounds import (
+    COMMAND_LENGTH,
+    MOST_COMMANDS,
+    MOST_ENVIRONMENTS,
+    MOST_FACTS,
+    MOST_REPRODUCED,
+    NAME_LENGTH,
+    PAGE_COMMAND_LENGTH,
+)
 from edgecompress.report.html.figure import note, section, table
 from edgecompress.report.html.markup import Markup, clipped, tag, visible
 from edgecompress.report.html.subjects import Subject, numbers_of
@@ -31,8 +39,8 @@ def commands_section(subjects: Sequence[Subject], commands: Sequence[str]) -> Ma
         return None
     left = known[MOST_REPRODUCED:]
     words = note(f"Left out of this page, which holds those of {MOST_REPRODUCED} profiles: {numbers_of(left)}.") if left else None
-    blocks = [tag("div", tag("h3", f"{s.number} {s.name}"), _commands(s.profile.commands or ())) for s in known[:MOST_REPRODUCED]]
-    own = tag("div", tag("h3", "This page"), _commands(commands)) if commands else None
+    blocks = [tag("div", tag("h3", f"{s.number} {s.name}"), _commands(s.profile.commands or (), COMMAND_LENGTH)) for s in known[:MOST_REPRODUCED]]
+    own = tag("div", tag("h3", "This page"), _commands(commands, PAGE_COMMAND_LENGTH)) if commands else None
     return section("reproduce", "Commands to reproduce", *blocks, words, own)
 
 
@@ -42,6 +50,6 @@ def _environment(facts: Sequence[tuple[str, str]], group: Sequence[Subject]) -> 
     return tag("details", tag("summary", title), table(f"Environment of {title.lower()}", ("fact", "value"), rows))
 
 
-def _commands(commands: Sequence[str]) -> Markup:
-    lines = [visible(clipped(command, COMMAND_LENGTH)) for command in commands[:MOST_COMMANDS]]
+def _commands(commands: Sequence[str], length: int) -> Markup:
+    lines = [visible(clipped(command, length)) for command in commands[:MOST_COMMANDS]]
     return tag("pre", tag("code", *(tag("span", line) for line in lines)), tabindex=0)
