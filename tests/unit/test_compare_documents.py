@@ -69,6 +69,22 @@ def test_csv_takes_any_name():
     assert line["name"] == name and line["target"] == "x,y"
 
 
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_csv_holds_no_formula(begin):
+    """Whatever a file says, a spreadsheet shows it: a text that would be computed begins with an apostrophe, in every column."""
+    evil = f"{begin}HYPERLINK('//x')"
+    said = profile(target=evil, toolchain=evil, tags=(evil,), validity=Validity(valid=False, reasons=(evil,)))
+    (line,) = read_csv(csv_text([(evil, said)]))
+    assert {line[column] for column in ("name", "target", "toolchain", "tags", "doubts")} == {f"'{evil}"}
+    assert not any(field.startswith(begin) for field in line.values())
+
+
+def test_csv_numbers_are_no_text():
+    """Numbers stay as they are, and a text that begins with a letter, a digit or an apostrophe as well."""
+    (line,) = read_csv(csv_text([("'quoted", profile(p50=0.5, unit="us", target="2=1"))]))
+    assert (line["name"], line["target"], line["latency_p50_us"]) == ("'quoted", "2=1", "0.5")
+
+
 def test_markdown_is_a_table_with_the_best_in_bold():
     """A heading, a rule, a line a fact; the best is bold, and the last line says what that and the ratios mean."""
     text = markdown_text(compare([("a", profile(p50=1000)), ("b", profile(p50=500))]))

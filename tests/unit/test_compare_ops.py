@@ -191,6 +191,13 @@ def test_documents_hold_the_numbers():
     assert op_markdown(comparison).splitlines()[0] == r"| layer | kind | a | b\|x | change |"
 
 
+def test_names_of_layers_are_no_formulas():
+    """A spreadsheet shows them; numbers, signs included, stay numbers."""
+    text = op_csv(compare_ops([("@a", net(op("-KIND", "=1+1", 7.5, 5)))]))
+    (line,) = csv.DictReader(io.StringIO(text))
+    assert [line[key] for key in ("layer", "kind", "profile", "latency_instructions")] == ["'=1+1", "'-KIND", "'@a", "7.5"]
+
+
 def test_names_of_layers_do_not_drive_the_terminal():
     """Names come out of model files."""
     nasty = net(op("CONV_2D", "a\x1b[2J\nb", 1, 5))

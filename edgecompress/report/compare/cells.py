@@ -15,6 +15,7 @@ from edgecompress.units import format_count
 
 LONGEST_TEXT = 200
 """Characters of a word out of a profile: a longer one is damage or a joke, and ends in an ellipsis."""
+_COMPUTED = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Better(Enum):
@@ -141,6 +142,14 @@ def one_line(text: str) -> str:
     """A word out of a profile for a table: characters that would break the line or drive a terminal are written as `\\x1b`."""
     clipped = text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
     return clipped if clipped.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in clipped)
+
+
+def defused(text: str) -> str:
+    """Text for a cell of CSV: one that a spreadsheet would compute (`=HYPERLINK(...)`) begins with an apostrophe, and so stays text.
+
+    The beginnings are those of https://owasp.org/www-community/attacks/CSV_Injection.
+    """
+    return f"'{text}" if text.startswith(_COMPUTED) else text
 
 
 def _escaped(character: str) -> str:

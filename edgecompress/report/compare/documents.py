@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from edgecompress.report.compare.cells import Cell, Comparison, one_line
+from edgecompress.report.compare.cells import Cell, Comparison, defused, one_line
 from edgecompress.report.compare.terminal import LINE_FACTS, MOST_COLUMNS, legend
 
 if TYPE_CHECKING:
@@ -97,13 +97,21 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def csv_text(profiles: Sequence[tuple[str, Profile]]) -> str:
-    """Profiles as CSV (RFC 4180, Unix line ends): what is not known is an empty field, a latency stands in the column of its unit."""
+    """Profiles as CSV (RFC 4180, Unix line ends): what is not known is an empty field, a latency stands in the column of its unit.
+
+    Names and other texts come out of files; none of them becomes a spreadsheet's formula (`defused`). Numbers are as they are.
+    """
+    lines = [csv_line(["name", *_CSV])]
+    lines += [csv_line([defused(name), *(_field(of(profile)) for of in _CSV.values())]) for name, profile in profiles]
+    return "".join(lines)
+
+
+def csv_line(fields: Sequence[str | float]) -> str:
+    """One record with a Unix line end; a field that holds a line end of any kind is quoted."""
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["name", *_CSV])
-    for name, profile in profiles:
-        writer.writerow([name, *(_field(of(profile)) for of in _CSV.values())])
-    return stream.getvalue()
+    # The writer quotes what its own line end is made of.
+    csv.writer(stream, lineterminator="\r\n").writerow(fields)
+    return stream.getvalue().removesuffix("\r\n") + "\n"
 
 
 Field = str | float | bool | None
@@ -114,6 +122,8 @@ def _field(value: Field) -> str:
         return "yes" if value else "no"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, str):
+        return defused(value)
     return "" if value is None else str(value)
 
 
