@@ -11,6 +11,8 @@ from edgecompress.errors import UserError
 from edgecompress.profile import Accuracy, Latency, Memory, Parity, Profile, ProfiledModel
 from edgecompress.report.compare import Better, Comparison, Row, compare, format_ratio, show
 from edgecompress.report.compare.cells import Cell, with_best
+from edgecompress.report.compare.documents import csv_text, json_text, markdown_text
+from edgecompress.report.html import render_html
 from edgecompress.report.variants import VariantFacts, compare_variants
 
 
@@ -37,6 +39,33 @@ def shown(comparison: Comparison, width: int) -> str:
     stream = io.StringIO()
     show(comparison, Console(file=stream, width=width, markup=False, highlight=False))
     return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        ("2026-11-25T13:05:45+00:00", "2026-11-25 13:05 UTC"),
+        ("2026-11-25T01:05:45+02:00", "2026-11-24 23:05 UTC"),
+        ("2026-11-25T13:05:45", "2026-11-25 13:05"),
+        ("last\x1bweek", "last\\x1bweek"),
+        ("0001-01-01T00:00:00+23:00", "0001-01-01T00:00:00+23:00"),
+    ],
+)
+def test_the_date_of_a_measurement_is_a_row(at, text):
+    """In UTC where the zone is known; a text that is no date is shown as it is, and a profile without one has an empty cell."""
+    compared = compare([("old", profile()), ("new", profile(measured_at=at))])
+    assert [cell.text for cell in row(compared, "measured").cells] == ["", text]
+    assert "measured" not in [each.metric for each in compare([("old", profile())]).rows]
+
+
+def test_dates_are_in_every_form_of_the_table():
+    """On a terminal, narrow and with many profiles as well, and as Markdown, CSV, JSON and HTML."""
+    dated = [(f"p{i}", profile(measured_at=f"2026-11-{10 + i}T13:05:45+00:00")) for i in range(9)]
+    for profiles in (dated[:2], dated):
+        compared = compare(profiles)
+        forms = [shown(compared, 200), shown(compared, 60), markdown_text(compared), json_text(compared), render_html(profiles)]
+        assert all("2026-11-11 13:05 UTC" in form for form in forms)
+        assert "2026-11-11T13:05:45+00:00" in csv_text(profiles)
 
 
 def test_ratios_are_against_the_first():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from edgecompress.report.compare.cells import Better, Cell, format_latency, one_line
@@ -67,6 +68,16 @@ def _parity(profile: Profile) -> str | None:
     return f"{parity.mismatched_bytes:,} differ, by <= {parity.largest_difference}{allowed}, {inputs}"
 
 
+def _measured(profile: Profile) -> str | None:
+    """When, to the minute, in UTC where the zone is known; a text that is no date stands as it is."""
+    try:
+        moment = datetime.fromisoformat(profile.measured_at or "")
+        shown = moment.astimezone(UTC) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
+        return profile.measured_at
+    return f"{shown:%Y-%m-%d %H:%M}{' UTC' if moment.tzinfo else ''}"
+
+
 def _gap(profile: Profile) -> str | None:
     """How far the plan's peak is above what no plan can be below."""
     peak, bound = profile.memory.arena_peak_bytes, profile.memory.arena_bound_bytes
@@ -78,6 +89,7 @@ FACTS = (
     _words("model", lambda p: p.model.name),
     _words("engine", lambda p: p.engine),
     _words("toolchain", lambda p: p.toolchain),
+    _words("measured", _measured),
     _time("latency p50", lambda p: p.latency.p50),
     _time("  mean", lambda p: p.latency.mean),
     _time("latency p99", lambda p: p.latency.p99),

@@ -25,9 +25,37 @@ _CELL_WIDTH = 36
 lines."""
 _NAME_WIDTH = 40
 _GAP = "  "
-LINE_FACTS = ("target", "model", "engine", "latency p50", "  mean", "flash", "arena", "stack", "accuracy", "energy", "parity", "doubt")
+LINE_FACTS = (
+    "target",
+    "model",
+    "engine",
+    "measured",
+    "latency p50",
+    "  mean",
+    "flash",
+    "arena",
+    "stack",
+    "accuracy",
+    "energy",
+    "parity",
+    "doubt",
+)
 """Facts of a line, as they stand beside each other."""
-_FIRST_FACTS = ("latency p50", "flash", "arena", "target", "accuracy", "  mean", "engine", "model", "stack", "energy", "parity", "doubt")
+_FIRST_FACTS = (
+    "latency p50",
+    "flash",
+    "arena",
+    "target",
+    "accuracy",
+    "  mean",
+    "engine",
+    "model",
+    "measured",
+    "stack",
+    "energy",
+    "parity",
+    "doubt",
+)
 """The same in the order in which they are given room."""
 
 

@@ -39,7 +39,9 @@ def commands_section(subjects: Sequence[Subject], commands: Sequence[str]) -> Ma
         return None
     left = known[MOST_REPRODUCED:]
     words = note(f"Left out of this page, which holds those of {MOST_REPRODUCED} profiles: {numbers_of(left)}.") if left else None
-    blocks = [tag("div", tag("h3", f"{s.number} {s.name}"), _commands(s.profile.commands or (), COMMAND_LENGTH)) for s in known[:MOST_REPRODUCED]]
+    blocks = [
+        tag("div", tag("h3", f"{s.number} {s.name}"), _commands(s.profile.commands or (), COMMAND_LENGTH)) for s in known[:MOST_REPRODUCED]
+    ]
     own = tag("div", tag("h3", "This page"), _commands(commands, PAGE_COMMAND_LENGTH)) if commands else None
     return section("reproduce", "Commands to reproduce", *blocks, words, own)
 
