@@ -350,6 +350,66 @@ def test_junit_is_what_gitlab_and_jenkins_read(files):
     assert "it was hot" in root.findall(".//failure")[0].text
 
 
+def test_another_program_reads_the_junit_file(files):
+    """junitparser finds what was written: its own count of cases, failures and errors is the file's, and each outcome has its message."""
+    junitparser = pytest.importorskip("junitparser", reason="needs junitparser: pip install junitparser")
+    assert main(["gate", "budget.toml", "base.json", "new.json", "bad.json", "--junit", "j.xml"]) == 3
+    read = junitparser.JUnitXml.fromfile("j.xml")
+    (suite,) = read
+    declared = [(each.tests, each.failures, each.errors) for each in (read, suite)]
+    assert declared == [(5, 1, 1)] * 2 and suite.skipped == 0
+    suite.update_statistics()
+    read.update_statistics()
+    assert [(each.tests, each.failures, each.errors) for each in (read, suite)] == declared
+    outcomes = {case.name: [(type(result).__name__, result.type) for result in case.result] for case in suite if case.result}
+    assert outcomes == {"latency <= 1_050 instructions": [("Failure", "limit broken")], "profile readable": [("Error", "limit unknown")]}
+    broken = next(result for case in suite for result in case.result if result.type == "limit broken")
+    assert "over by 50 instructions" in broken.message and "it was hot" in broken.text
+    held = [case.classname for case in suite if case.is_passed]
+    assert held == ["toy on cortex-m4 (aot)", "toy on cortex-m4 (aot)", "ev\\x1b[31mil\n|<b>]]>\\ufffe on cortex-m4 (aot)"]
+
+
+SCHEMA = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": (
+        {
+            "name",
+            "tests",
+            "failures",
+            "errors",
+            "time",
+            "skipped",
+            "timestamp",
+            "hostname",
+            "id",
+            "package",
+            "file",
+            "log",
+            "url",
+            "version",
+        },
+        {"testcase", "properties", "system-out", "system-err"},
+    ),
+    "testcase": ({"name", "classname", "time", "group"}, {"skipped", "error", "failure", "system-out", "system-err", "properties"}),
+    "failure": ({"message", "type"}, set()),
+    "error": ({"message", "type"}, set()),
+    "system-out": (set(), set()),
+}
+"""Elements of Jenkins's junit-10.xsd: attributes and children that each may have."""
+
+
+def test_junit_has_nothing_that_the_schema_does_not_name(files):
+    """Every element, attribute and child is one of junit-10.xsd; required ones are there, counts and times are numbers."""
+    assert main(["gate", "budget.toml", "base.json", "new.json", "bad.json", "--junit", "j.xml"]) == 3
+    for element in ElementTree.parse("j.xml").iter():
+        attributes, children = SCHEMA[element.tag]
+        assert set(element.attrib) <= attributes and {child.tag for child in element} <= children
+        for name in {"tests", "failures", "errors", "skipped", "time"} & set(element.attrib):
+            assert element.attrib[name].isdecimal()
+        required = {"testsuite": {"name", "tests", "failures", "errors"}, "testcase": {"name", "classname"}}
+        assert required.get(element.tag, set()) <= set(element.attrib)
+
+
 def test_markdown_is_a_page_that_no_name_can_break(files, capsys):
     """Broken limits come first, and what a profile says is text: no HTML, no table cell more, no control character."""
     assert main(["gate", "budget.toml", "new.json", "--markdown", "s.md"]) == 3
