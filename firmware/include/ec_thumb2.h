@@ -1,4 +1,4 @@
-/* Kernels for Thumb-2 cores without the DSP extension (Cortex-M3): multiply-accumulate of single elements, with two pixels and four filters
+/* Kernels for Thumb-2 cores without the DSP extension (Cortex-M3): multiply-accumulate of single elements, with four pixels and two filters
  * in registers. No 64-bit multiply-accumulate in inner loops: SMLAL takes 4 to 7 cycles on a Cortex-M3, MLA takes 2 (Cortex-M3 Technical
  * Reference Manual, table 3-1). Weights are repacked by the generator, see docs/kernels.md; without Thumb-2 (hosts) the loops are plain C.
  *
@@ -8,6 +8,7 @@
 
 #include "ec_channels.h"
 #include "ec_conv.h"
+#include "ec_elementwise.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,9 +18,10 @@ extern "C" {
 void ec_conv2d_thumb2_s8(
         const ec_conv_params *p,
         const int8_t *in,             // [batches][in.h][in.w][in.c]
-        const int8_t *weights,        // [groups][fours of filters][filter_h][filter_w][filter_c][4]
+        const int8_t *weights,        // [groups][twos of filters][filter_h][filter_w][filter_c][2]
         const ec_channel_data *data,  // of out.c channels
-        int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (groups padded to fours), 8 bytes an element of a window
+        int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (groups padded to fours), 16 bytes an element of a window,
+                                      // 4 * out.c bytes
         int8_t *out);                 // [batches][out.h][out.w][out.c]
 
 /* DEPTHWISE_CONV_2D with a depth multiplier of 1. `out` may lie over `in` as far as the generator's lead allows.
@@ -32,6 +34,9 @@ void ec_depthwise_conv2d_thumb2_s8(
         const ec_channel_data *data,  // of c channels
         int8_t *scratch,
         int8_t *out);                 // [batches][out.h][out.w][c]
+
+/* ADD of tensors of one shape: as ec_add_s8, with a_weight = 2^20 and b_sign = 2. `out` may be `a` or `b`. */
+void ec_add_thumb2_s8(const ec_add_params *p, const int8_t *a, const int8_t *b, int32_t count, int8_t *out);
 
 #ifdef __cplusplus
 }

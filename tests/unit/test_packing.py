@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from edgecompress.codegen.lower.channels import channel_argument
-from edgecompress.codegen.lower.packing import element_pairs, fold_bias, pack_blocks, pack_two_filters, run_pairs, whole_pairs
+from edgecompress.codegen.lower.packing import (
+    element_pairs,
+    fold_bias,
+    pack_blocks,
+    pack_single_filters,
+    pack_two_filters,
+    run_pairs,
+    whole_pairs,
+)
 from edgecompress.codegen.program import Constant, Names
 from edgecompress.numerics.fixedpoint import quantize_multiplier
 
@@ -41,6 +49,12 @@ def test_two_filters_in_a_half_word():
             for two in range(2):
                 f0, f1 = full[4 * quad + 2 * two], full[4 * quad + 2 * two + 1]
                 assert list(halves[quad, n, two]) == [f0[k] + 256 * f1[k] if k >= 0 else 0 for k in pair]
+
+
+def test_filters_side_by_side():
+    """Each element of two filters in turn; a third filter has zeros beside it."""
+    packed = pack_single_filters(np.array([[1, 2], [3, 4], [5, 6]], np.int8), 2)
+    assert packed.tolist() == [1, 3, 2, 4, 5, 0, 6, 0]
 
 
 def test_weights_that_do_not_fit_a_half_are_refused():

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES
+from edgecompress.codegen.lower.elementwise import is_plain_sum
 from edgecompress.codegen.lower.layers import read_convolution
 from edgecompress.codegen.lower.leads import pixels_lead, rows_lead
 from edgecompress.codegen.lower.packed import packed_argument
@@ -185,10 +186,7 @@ def fast_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> 
 
 def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     """Sums of two tensors of one shape; a difference stays with the portable kernel."""
-    params = portable.arguments[0]
-    if portable.function != "ec_add_s8" or not isinstance(params, ParamsArg):
-        return None
-    if not all(isinstance(sign, int) and sign > 0 for sign in (params.fields["a_weight"], params.fields["b_sign"])):
+    if not is_plain_sum(portable):
         return None
     return replace(portable, function="ec_add_dsp_s8", kernel="kernels/dsp/ec_add_dsp_s8.c")
 

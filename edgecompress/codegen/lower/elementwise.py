@@ -191,6 +191,14 @@ def _call(
     return Step((op.index,), function, f"kernels/portable/{function}.c", arguments, reads, (out.index,), overlaps=overlaps)
 
 
+def is_plain_sum(step: Step) -> bool:
+    """Whether a step adds two tensors of one shape: no difference, and nothing is repeated."""
+    params = step.arguments[0]
+    if step.function != "ec_add_s8" or not isinstance(params, ParamsArg):
+        return False
+    return all(isinstance(sign, int) and sign > 0 for sign in (params.fields["a_weight"], params.fields["b_sign"]))
+
+
 LOWER: dict[str, Lowering] = {
     "ADD": lower_add,
     "SUB": lower_sub,

@@ -71,12 +71,16 @@ def worth_padding(dense: int, packed: int) -> bool:
     return packed - dense <= max(_PADDING_BYTES, dense * _PADDING_SHARE)
 
 
-def pack_single_filters(weights: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Weights of fours of filters, element by element: [fours][n][4]; filters ([filters, n]) are padded with zeros to fours."""
+def pack_single_filters(weights: NDArray[np.int8], at_once: int) -> NDArray[np.int8]:
+    """Weights of so many filters side by side, element by element: [filters / at_once][n][at_once]; filters are padded with zeros.
+
+    Args:
+        weights: [filters, n].
+    """
     filters, n = weights.shape
-    padded = np.zeros((-(-filters // FILTERS) * FILTERS, n), np.int8)
+    padded = np.zeros((-(-filters // at_once) * at_once, n), np.int8)
     padded[:filters] = weights
-    return np.ascontiguousarray(padded.reshape(-1, FILTERS, n).transpose(0, 2, 1)).reshape(-1)
+    return np.ascontiguousarray(padded.reshape(-1, at_once, n).transpose(0, 2, 1)).reshape(-1)
 
 
 @dataclass(frozen=True, eq=False)

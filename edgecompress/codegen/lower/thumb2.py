@@ -5,9 +5,12 @@ As in `dsp`: each function gets the portable step and returns a faster one, or N
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES
+from edgecompress.codegen.lower.elementwise import is_plain_sum
 from edgecompress.codegen.lower.layers import read_convolution
 from edgecompress.codegen.lower.leads import pixels_lead, rows_lead
 from edgecompress.codegen.lower.packing import FILTERS, pack_single_filters, worth_padding
@@ -16,29 +19,31 @@ from edgecompress.codegen.program import Constant, ConstantArg, Names, Step
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
 from edgecompress.numerics.window import span
 
-_PAIR_BYTES = 8
-"""An element of two pixels in scratch, as words."""
+_PIXELS, _FILTERS = 4, 2
+"""That the convolution sums at once; an element of a pixel is a word in scratch."""
 
 _ROW_PIXELS = 4
 """Of a row of outputs that the depthwise kernel sums at once; a narrower row is padded to them."""
 
 
 def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
-    """Two pixels against four filters."""
+    """Four pixels against two filters."""
     options, layer = op.options, read_convolution(graph, op, portable)
     if layer is None or not isinstance(options, ConvOptions):
         return None
     filters, kh, kw, filter_c = layer.weights.shape
     groups = layer.source.shape[3] // filter_c
-    packed = np.concatenate([pack_single_filters(part) for part in np.split(layer.matrix, groups)])
+    packed = np.concatenate([pack_single_filters(part, _FILTERS) for part in np.split(layer.matrix, groups)])
     if not worth_padding(layer.matrix.size, packed.size):
         return None
-    fours = groups * -(-filters // groups // FILTERS)
     elements = layer.matrix.shape[1]
-    comment = f"weights [{filters}][{kh}][{kw}][{filter_c}] (o, kh, kw, c) as [{fours}][{elements}][4]"
+    comment = (
+        f"weights [{filters}][{kh}][{kw}][{filter_c}] (o, kh, kw, c) as [{packed.size // elements // _FILTERS}][{elements}][{_FILTERS}]"
+    )
     weights = (ConstantArg(Constant(names.constant("weights"), "int8_t", packed, comment)),)
-    scratch = fours * FILTERS * CHANNEL_BYTES + _PAIR_BYTES * elements
-    lead = pixels_lead(options, layer.source, layer.weights, layer.output, groups)
+    channels = groups * -(-filters // groups // FILTERS) * FILTERS
+    scratch = channels * CHANNEL_BYTES + _PIXELS * (4 * elements + filters)
+    lead = pixels_lead(options, layer.source, layer.weights, layer.output, groups, at_once=_PIXELS)
     return layer.step(names, "ec_conv2d_thumb2_s8", "thumb2", weights, scratch, lead)
 
 
@@ -58,4 +63,11 @@ def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step |
     return layer.step(names, "ec_depthwise_conv2d_thumb2_s8", "thumb2", weights, scratch, lead)
 
 
-LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d, "DEPTHWISE_CONV_2D": fast_depthwise}
+def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Sums of two tensors of one shape; a difference stays with the portable kernel."""
+    if not is_plain_sum(portable):
+        return None
+    return replace(portable, function="ec_add_thumb2_s8", kernel="kernels/thumb2/ec_add_thumb2_s8.c")
+
+
+LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d, "DEPTHWISE_CONV_2D": fast_depthwise, "ADD": fast_add, "SUB": fast_add}
