@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from difflib import SequenceMatcher
+from random import Random
 
 import pytest
 from rich.console import Console
@@ -12,7 +14,9 @@ from test_compare import profile
 
 from edgecompress.errors import UserError
 from edgecompress.profile import Profile, ProfiledOp
+from edgecompress.report.compare import blocks
 from edgecompress.report.compare.alignment import MOST_OPS, align, pair
+from edgecompress.report.compare.blocks import matching_blocks
 from edgecompress.report.compare.op_pictures import op_csv, op_json, op_markdown, show_ops
 from edgecompress.report.compare.ops import OpComparison, OpRow, compare_ops
 
@@ -142,6 +146,42 @@ def test_a_profile_with_too_many_ops_is_refused():
     """The alignment's work is bounded."""
     with pytest.raises(UserError, match="1,001 ops"):
         compare_ops([("a", net(*[op("ADD")] * (MOST_OPS + 1)))])
+
+
+def test_blocks_are_those_of_difflib():
+    """On random sequences of few and of many kinds, with and without a common beginning, every pair is the one that difflib finds."""
+    for seed in range(300):
+        random = Random(seed)
+        kinds = random.choice([1, 2, 3, 8, 40])
+        first, second = ([random.randrange(kinds) for _ in range(random.randrange(30))] for _ in range(2))
+        second = first[: random.choice([0, 0, 9])] + second
+        expected = SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks()
+        pairs = [(block.a + step, block.b + step) for block in expected for step in range(block.size)]
+        found = matching_blocks(first, second)
+        assert [(block.left + step, block.right + step) for block in found for step in range(block.size)] == pairs
+        assert found[-1] == (len(first), len(second), 0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("ABC", "CBA"), ("AB", "BA"), ("A", "A"), ("AAB", "ABB"), ("ABCDEFGH", "HGFEDCBA")],
+    ids=["reversed", "shifted", "equal", "runs", "eight"],
+)
+def test_the_work_of_an_alignment_is_bounded(monkeypatch, first, second):
+    """The largest models, no name in common, kinds that alternate: two maxima an op at most, over the cube of the ops in two bytes each."""
+    parts: list[int] = []
+    longest = blocks.Finder.longest
+
+    def counted(self, top: int, bottom: int, left: int, right: int) -> blocks.Block:
+        parts.append((bottom - top) * (right - left))
+        return longest(self, top, bottom, left, right)
+
+    monkeypatch.setattr(blocks.Finder, "longest", counted)
+    models = [[op(kinds[at % len(kinds)], f"{side}{at}") for at in range(MOST_OPS)] for side, kinds in (("a", first), ("b", second))]
+    assert pair(*models).partners
+    # Names and MACs have nothing in common: one maximum each, then those of the kinds.
+    assert len(parts) <= 2 * MOST_OPS + 3
+    assert sum(parts) <= MOST_OPS**3 / 3 + 3 * MOST_OPS**2
 
 
 def test_every_op_is_in_one_layer():
