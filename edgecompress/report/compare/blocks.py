@@ -77,7 +77,7 @@ def _runs(first: Sequence[Hashable], second: Sequence[Hashable]) -> NDArray[np.i
 
     codes: dict[Hashable, int] = {}
     left, right = (np.array([codes.setdefault(key, len(codes)) for key in keys]) for keys in (first, second))
-    runs = (left[:, None] == right[None, :]).astype(np.int16)
+    runs: NDArray[np.int16] = (left[:, None] == right[None, :]).astype(np.int16)
     for row in range(1, len(first)):
         runs[row, 1:] *= runs[row - 1, :-1] + 1
     return runs
