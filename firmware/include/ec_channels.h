@@ -26,6 +26,15 @@ typedef struct {
     uint8_t shift_bits, shift_base;
 } ec_channel_data;
 
+/* Dense layers of kernels that read folded biases and shifts before the last where they stand. */
+typedef struct {
+    int32_t batches;
+    int32_t in_len, out_len;
+    int32_t scale_bytes;              /* from one output's scale to the next: 8, or 0 where the only one holds for all */
+    int32_t out_zero_point;
+    int32_t out_min, out_max;         /* clamp of the fused activation, within [-128, 127] */
+} ec_dense_params;
+
 typedef struct {
     uint32_t word;
 } __attribute__((packed, may_alias)) ec_unaligned_word;

@@ -66,17 +66,9 @@ void ec_depthwise_conv2d_dsp_s8(
         int8_t *scratch,
         int8_t *out);                 // [batches][out.h][out.w][c]
 
-typedef struct {
-    int32_t batches;
-    int32_t in_len, out_len;
-    int32_t scale_bytes;              /* from one output's scale to the next: 8, or 0 where the only one holds for all */
-    int32_t out_zero_point;
-    int32_t out_min, out_max;         /* clamp of the fused activation, within [-128, 127] */
-} ec_dense_dsp_params;
-
 /* FULLY_CONNECTED with constant weights of zero point 0: four outputs at once. Biases and scales go on to the next four of outputs. */
 void ec_fully_connected_dsp_s8(
-        const ec_dense_dsp_params *p,
+        const ec_dense_params *p,
         const int8_t *in,             // [batches][in_len]
         const int8_t *weights,        // packed, 4-byte aligned: [out_len / 4][in_len / 4] of four words
         const int32_t *twice_bias,    // [out_len], folded and doubled

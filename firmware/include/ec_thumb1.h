@@ -56,6 +56,15 @@ void ec_depthwise_conv2d_thumb1_s8(
         int8_t *scratch,              // 4-byte aligned: 41 bytes a channel (12 and 20 of which for channels padded to fours)
         int8_t *out);                 // [batches][out.h][out.w][c]
 
+/* FULLY_CONNECTED with constant weights of zero point 0: four outputs at once. Biases and scales go on to the next four of outputs. */
+void ec_fully_connected_thumb1_s8(
+        const ec_dense_params *p,
+        const int8_t *in,             // [batches][in_len]
+        const uint8_t *weights,       // [out_len / 4][in_len][4], each + 128
+        const int32_t *twice_bias,    // [out_len], folded and doubled
+        const ec_scale *scales,       // [out_len], or [1]; with shifts as in ec_channel
+        int8_t *out);                 // [batches][out_len]
+
 /* ADD and SUB of tensors of one shape; a_weight is 2^20. `out` may be `a` or `b`. */
 void ec_add_thumb1_s8(
         const ec_add_params *p, const int8_t *a, const int8_t *b, int32_t count,

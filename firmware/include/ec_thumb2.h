@@ -35,6 +35,15 @@ void ec_depthwise_conv2d_thumb2_s8(
         int8_t *scratch,
         int8_t *out);                 // [batches][out.h][out.w][c]
 
+/* FULLY_CONNECTED with constant weights of zero point 0: four outputs at once. Biases and scales go on to the next four of outputs. */
+void ec_fully_connected_thumb2_s8(
+        const ec_dense_params *p,
+        const int8_t *in,             // [batches][in_len]
+        const uint8_t *weights,       // 4-byte aligned, each + 128: [out_len / 4][in_len / 2][filters 0, 1 and 2, 3][second, first element][2]
+        const int32_t *twice_bias,    // [out_len], folded and doubled
+        const ec_scale *scales,       // [out_len], or [1]; with shifts as in ec_channel
+        int8_t *out);                 // [batches][out_len]
+
 /* ADD of tensors of one shape: as ec_add_s8, with a_weight = 2^20 and b_sign = 2. `out` may be `a` or `b`. */
 void ec_add_thumb2_s8(const ec_add_params *p, const int8_t *a, const int8_t *b, int32_t count, int8_t *out);
 

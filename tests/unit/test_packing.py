@@ -12,6 +12,7 @@ from edgecompress.codegen.lower.packing import (
     element_pairs,
     fold_bias,
     pack_blocks,
+    pack_element_pairs,
     pack_single_filters,
     pack_two_filters,
     run_pairs,
@@ -55,6 +56,15 @@ def test_filters_side_by_side():
     """Each element of two filters in turn; a third filter has zeros beside it."""
     packed = pack_single_filters(np.array([[1, 2], [3, 4], [5, 6]], np.int8), 2)
     assert packed.tolist() == [1, 3, 2, 4, 5, 0, 6, 0]
+
+
+def test_pairs_of_elements():
+    """Filters 0 and 1 in turn, the second element before the first, then filters 2 and 3; a missing element or filter is 0, raised."""
+    packed = pack_element_pairs(np.array([[1, 2, 3], [4, 5, 6], [-7, -8, -9]], np.int8))
+    assert packed is not None
+    assert (packed.astype(int) - 128).reshape(2, 8).tolist() == [[2, 5, 1, 4, -8, 0, -7, 0], [0, 0, 3, 6, 0, 0, -9, 0]]
+    assert pack_element_pairs(np.array([[-128, -128]], np.int8)) is None
+    assert pack_element_pairs(np.array([[0, -128, -128, 0]], np.int8)) is not None
 
 
 def test_weights_that_do_not_fit_a_half_are_refused():

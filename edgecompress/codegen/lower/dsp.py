@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES
+from edgecompress.codegen.lower.dense import read_dense
 from edgecompress.codegen.lower.elementwise import is_plain_sum
 from edgecompress.codegen.lower.layers import read_convolution
 from edgecompress.codegen.lower.leads import pixels_lead, rows_lead
@@ -21,18 +22,14 @@ from edgecompress.codegen.lower.packing import (
     FILTERS,
     Blocks,
     element_pairs,
-    fold_bias,
     pack_blocks,
     pack_two_filters,
-    shifts_right,
     whole_pairs,
     worth_padding,
 )
-from edgecompress.codegen.lower.rules import FastLowering, input_tensor, output_tensor
-from edgecompress.codegen.lower.weighted import bias_values
-from edgecompress.codegen.program import Constant, ConstantArg, Field, LiteralArg, Names, ParamsArg, Step, TensorArg
+from edgecompress.codegen.lower.rules import FastLowering
+from edgecompress.codegen.program import Constant, ConstantArg, LiteralArg, Names, Step
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
-from edgecompress.numerics.scales import dense_scales
 from edgecompress.numerics.window import span
 
 FOLDER = "dsp"
@@ -51,9 +48,6 @@ _ELEMENT_BYTES = 2 * _BLOCK_PIXELS
 # Instructions of four pixels and one filter: a product of the dense kernel and its outputs, a block and its outputs.
 _DENSE_PRODUCT, _DENSE_OUTPUT = 3.1, 46
 _BLOCK_COST, _BLOCK_OUTPUT = 16.5, 56
-
-_SCALE_BYTES = 8
-"""sizeof(ec_scale)."""
 
 
 def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
@@ -145,43 +139,11 @@ def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step |
 
 def fast_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     """Four outputs at once, without scratch. Not for weights that the model computes or that have a zero point."""
-    source, weights, output = input_tensor(graph, op, 0), input_tensor(graph, op, 1), output_tensor(graph, op)
-    params, quantization = portable.arguments[0], weights.quantization
-    if weights.data is None or source.is_constant or quantization is None or any(quantization.zero_points):
+    layer = read_dense(graph, op, portable)
+    packed = None if layer is None else pack_two_filters(layer.matrix, whole_pairs(layer.matrix.shape[1]))
+    if layer is None or packed is None:
         return None
-    out_len, in_len = weights.shape
-    scales = dense_scales(source, weights, output, out_len)
-    matrix = weights.data.astype(np.int8)
-    folded = fold_bias(matrix, bias_values(graph, op), source.zero_point)
-    packed = pack_two_filters(matrix, whole_pairs(in_len))
-    if packed is None or not folded.fits or not shifts_right(scales) or not worth_padding(matrix.size, packed.size):
-        return None
-    if not isinstance(params, ParamsArg):
-        return None
-    fields: dict[str, Field] = {
-        "batches": output.elements // out_len,
-        "in_len": in_len,
-        "out_len": out_len,
-        "scale_bytes": 0 if len(scales) == 1 else _SCALE_BYTES,
-        **{field: params.fields[field] for field in ("out_zero_point", "out_min", "out_max")},
-    }
-    padding = -out_len % FILTERS
-    bias = np.append(2 * folded.values, np.zeros(padding, np.int64)).astype(np.int32)
-    spread = scales if len(scales) == 1 else scales + scales[-1:] * padding
-    rows = np.array([(s.multiplier, -1 - s.shift) for s in spread], np.int64)
-    comment = f"weights [{out_len}][{in_len}] (o, i), in words of two elements and two filters"
-    arguments = (
-        ParamsArg("ec_dense_dsp_params", fields),
-        TensorArg(source.index),
-        ConstantArg(Constant(names.constant("weights"), "int8_t", packed, comment)),
-        ConstantArg(Constant(names.constant("bias"), "int32_t", bias, f"bias [{len(bias)}] less the zero point's part, doubled")),
-        ConstantArg(
-            Constant(names.constant("scales"), "ec_scale", rows, f"scales [{len(rows)}]: multiplier, right shift before the last bit")
-        ),
-        TensorArg(output.index),
-    )
-    function = "ec_fully_connected_dsp_s8"
-    return replace(portable, function=function, kernel=f"kernels/dsp/{function}.c", arguments=arguments)
+    return layer.step(names, "ec_fully_connected_dsp_s8", FOLDER, packed, "in words of two elements and two filters")
 
 
 def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:

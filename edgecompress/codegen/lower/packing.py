@@ -17,6 +17,9 @@ from edgecompress.numerics.fixedpoint import FixedScale
 FILTERS = 4
 """Filters that a kernel sums at once."""
 
+RAISED = 128
+"""What is added to weights that kernels read as unsigned bytes."""
+
 # Zeros that complete a four of filters or a word of elements, as a share of the weights; few bytes may be many of them.
 _PADDING_SHARE = 1 / 8
 _PADDING_BYTES = 512
@@ -81,6 +84,24 @@ def pack_single_filters(weights: NDArray[np.int8], at_once: int) -> NDArray[np.i
     padded = np.zeros((-(-filters // at_once) * at_once, n), np.int8)
     padded[:filters] = weights
     return np.ascontiguousarray(padded.reshape(-1, at_once, n).transpose(0, 2, 1)).reshape(-1)
+
+
+def pack_element_pairs(weights: NDArray[np.int8]) -> NDArray[np.uint8] | None:
+    """Pairs of elements of four filters, each weight + 128: [fours][pairs][filters 0, 1 or 2, 3][second, first element][2].
+
+    Args:
+        weights: [filters, n]; filters are padded with zeros to fours, elements to pairs.
+
+    Returns:
+        The bytes, or None where both weights of a pair are -128: with inputs of -128 their products would sum to 2^15.
+    """
+    filters, n = weights.shape
+    padded = np.zeros((-(-filters // FILTERS) * FILTERS, n + n % 2), np.int16)
+    padded[:filters, :n] = weights
+    fours = padded.reshape(-1, 2, 2, padded.shape[1] // 2, 2)
+    if (fours == INT8_MIN).all(axis=-1).any():
+        return None
+    return (fours[..., ::-1].transpose(0, 3, 1, 4, 2) + RAISED).astype(np.uint8).reshape(-1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES
+from edgecompress.codegen.lower.dense import read_dense
 from edgecompress.codegen.lower.layers import read_convolution
 from edgecompress.codegen.lower.leads import pixels_lead
-from edgecompress.codegen.lower.packing import FILTERS
+from edgecompress.codegen.lower.packing import FILTERS, RAISED, pack_single_filters
 from edgecompress.codegen.lower.rules import FastLowering
 from edgecompress.codegen.program import Constant, ConstantArg, LiteralArg, Names, ParamsArg, ScratchArg, Step
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
@@ -31,9 +32,6 @@ _TABLE_BYTES = 4 * 256
 _WORTH_A_TABLE = 512
 """Elements: an entry of the table takes about as long as an element saves."""
 
-_RAISED = 128
-"""What is added to each weight, so that LDRB reads it."""
-
 
 def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     """Five pixels against one filter after the other."""
@@ -42,8 +40,8 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
         return None
     filters, kh, kw, filter_c = layer.weights.shape
     groups = layer.source.shape[3] // filter_c
-    raised = (layer.matrix.astype(np.int16) + _RAISED).astype(np.uint8).reshape(-1)
-    comment = f"weights [{filters}][{kh}][{kw}][{filter_c}] (o, kh, kw, c), each + {_RAISED}"
+    raised = (layer.matrix.astype(np.int16) + RAISED).astype(np.uint8).reshape(-1)
+    comment = f"weights [{filters}][{kh}][{kw}][{filter_c}] (o, kh, kw, c), each + {RAISED}"
     weights = (ConstantArg(Constant(names.constant("weights"), "uint8_t", raised, comment)),)
     rows = min(max(_ELEMENTS_AT_ONCE // (kw * filter_c), 1), kh)
     channels = groups * -(-filters // groups // FILTERS) * FILTERS
@@ -68,6 +66,15 @@ def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step |
     return layer.step(names, "ec_depthwise_conv2d_thumb1_s8", "thumb1", (portable.arguments[2],), scratch, lead)
 
 
+def fast_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Four outputs at once, without scratch."""
+    layer = read_dense(graph, op, portable)
+    if layer is None or layer.matrix.shape[1] > _MOST_ELEMENTS:
+        return None
+    raised = (pack_single_filters(layer.matrix, FILTERS).astype(np.int16) + RAISED).astype(np.uint8)
+    return layer.step(names, "ec_fully_connected_thumb1_s8", "thumb1", raised, f"four filters side by side, each + {RAISED}")
+
+
 def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     """What the second input adds comes from a table that the call makes first."""
     params = portable.arguments[0]
@@ -86,4 +93,10 @@ def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     )
 
 
-LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d, "DEPTHWISE_CONV_2D": fast_depthwise, "ADD": fast_add, "SUB": fast_add}
+LOWER: dict[str, FastLowering] = {
+    "CONV_2D": fast_conv2d,
+    "DEPTHWISE_CONV_2D": fast_depthwise,
+    "FULLY_CONNECTED": fast_fully_connected,
+    "ADD": fast_add,
+    "SUB": fast_add,
+}

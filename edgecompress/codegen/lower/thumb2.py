@@ -10,10 +10,11 @@ from dataclasses import replace
 import numpy as np
 
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES
+from edgecompress.codegen.lower.dense import read_dense
 from edgecompress.codegen.lower.elementwise import is_plain_sum
 from edgecompress.codegen.lower.layers import read_convolution
 from edgecompress.codegen.lower.leads import pixels_lead, rows_lead
-from edgecompress.codegen.lower.packing import FILTERS, pack_single_filters, worth_padding
+from edgecompress.codegen.lower.packing import FILTERS, RAISED, pack_element_pairs, pack_single_filters, worth_padding
 from edgecompress.codegen.lower.rules import FastLowering
 from edgecompress.codegen.program import Constant, ConstantArg, Names, Step
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
@@ -63,6 +64,15 @@ def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step |
     return layer.step(names, "ec_depthwise_conv2d_thumb2_s8", "thumb2", weights, scratch, lead)
 
 
+def fast_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Four outputs at once, two elements a product, without scratch."""
+    layer = read_dense(graph, op, portable)
+    packed = None if layer is None else pack_element_pairs(layer.matrix)
+    if layer is None or packed is None:
+        return None
+    return layer.step(names, "ec_fully_connected_thumb2_s8", "thumb2", packed, f"pairs of elements of four filters, each + {RAISED}")
+
+
 def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     """Sums of two tensors of one shape; a difference stays with the portable kernel."""
     if not is_plain_sum(portable):
@@ -70,4 +80,10 @@ def fast_add(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     return replace(portable, function="ec_add_thumb2_s8", kernel="kernels/thumb2/ec_add_thumb2_s8.c")
 
 
-LOWER: dict[str, FastLowering] = {"CONV_2D": fast_conv2d, "DEPTHWISE_CONV_2D": fast_depthwise, "ADD": fast_add, "SUB": fast_add}
+LOWER: dict[str, FastLowering] = {
+    "CONV_2D": fast_conv2d,
+    "DEPTHWISE_CONV_2D": fast_depthwise,
+    "FULLY_CONNECTED": fast_fully_connected,
+    "ADD": fast_add,
+    "SUB": fast_add,
+}

@@ -147,7 +147,7 @@ static void dense_quads(const dense_job *job)
 #endif
 
 void ec_fully_connected_dsp_s8(
-        const ec_dense_dsp_params *p, const int8_t *in, const int8_t *weights, const int32_t *twice_bias, const ec_scale *scales, int8_t *out)
+        const ec_dense_params *p, const int8_t *in, const int8_t *weights, const int32_t *twice_bias, const ec_scale *scales, int8_t *out)
 {
     const int32_t whole = p->in_len >> 2, rest = p->in_len & 3;
     const int32_t quads = p->out_len >> 2, last = p->out_len & 3;
