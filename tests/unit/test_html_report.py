@@ -13,11 +13,13 @@ import pytest
 from edgecompress.cli import main
 from edgecompress.errors import ModelError, UserError
 from edgecompress.profile import Latency, Limits, Memory, Parity, PlanEntry, Profile, ProfiledModel, ProfiledOp, write_profile
+from edgecompress.report.compare.ops import compare_ops
+from edgecompress.report.html import ops as html_ops
 from edgecompress.report.html import read_history, render_html
 from edgecompress.report.html.arena import peak_of
 from edgecompress.report.html.arena_use import bytes_in_use, most_in_use
 from edgecompress.report.html.axis import Axis
-from edgecompress.report.html.bounds import MOST_BUFFERS_IN_USE
+from edgecompress.report.html.bounds import MOST_BUFFERS_IN_USE, MOST_OP_CHARTS, MOST_PAIRS_OF_OPS
 from edgecompress.report.html.markup import tag
 from edgecompress.report.html.scatter import Point, labels_of, pareto_front
 from edgecompress.report.html.subjects import Subject, number_profiles, numbers_of
@@ -116,6 +118,42 @@ def test_units_never_share_an_axis():
     assert [ident for ident in ids if ident.startswith("ops-")] == ["ops-0", "ops-1"]
     same = [a.get("id") for a in Page(render_html([("a", profile()), ("b", profile())])).named("figure")]
     assert [ident for ident in same if ident.startswith("ops-")] == ["ops-0"]
+
+
+def test_layers_are_aligned_as_compare_aligns_them():
+    """A renamed layer and what another engine fuses lie beside their partners, and a layer that one lacks is said to be missing."""
+    plain = [("CONV_2D", "c1", 900, 100.0), ("ADD", "a1", 0, 20.0), ("CONV_2D", "c2", 800, 70.0), ("SOFTMAX", "out", 0, 5.0)]
+    ops = [ProfiledOp(name=name, kind=kind, macs=macs, latency=latency) for kind, name, macs, latency in plain]
+    fused = [ProfiledOp(name="renamed", kind="CONV_2D", macs=900, latency=90.0, fused=("ADD",)), *ops[2:3]]
+    profiles = [("plain", profile().model_copy(update={"ops": tuple(ops)})), ("fused", profile().model_copy(update={"ops": tuple(fused)}))]
+    text = render_html(profiles)
+    section = text[text.index('id="ops"') : text.index('id="arena"')]
+    assert re.findall("<title>([12]: [^<]*)</title>", section) == ["1: 120", "2: 90", "1: 70", "2: 70", "1: 5"]
+    assert section.count("2: no such layer") == 1
+    aligned = {row.label: [cell.latency for cell in row.cells] for row in compare_ops(profiles).rows}
+    shown = re.findall(r'<th scope="row">(\S+ \S+)  [^<]*</th><td>([^<]*)</td><td>([^<]*)</td>', section)
+    assert {label: [float(a) if a else None, float(b) if b else None] for label, a, b in shown} == aligned
+
+
+def test_models_without_common_layers_have_charts_of_their_own():
+    """What `compare --ops` refuses is not drawn beside each other, and what was not timed is no bar of zero."""
+    other = tuple(ProfiledOp(name=f"f{i}", kind="FULLY_CONNECTED", macs=7000 + i, latency=None if i else 3.0) for i in range(9))
+    text = render_html([("a", profile(ops=9)), ("b", profile().model_copy(update={"ops": other})), ("c", profile(ops=9))])
+    assert [a["id"] for a in Page(text).named("figure") if a["id"].startswith("ops-")] == ["ops-0", "ops-1"]
+    assert "in the order of execution; profiles 1, 3." in text
+    assert "not timed" not in text and text.count("<title>2: ") == 1
+
+
+def test_the_work_of_the_charts_of_layers_is_bounded(monkeypatch):
+    """Many large models of one target and without common layers are held against each other so often only; who is left out is named."""
+    asked: list[int] = []
+    monkeypatch.setattr(html_ops, "share_layers", lambda first, second: asked.append(len(first) * len(second)) or False)
+    large = tuple(ProfiledOp(name="x", kind="ADD", macs=None, latency=1.0) for _ in range(900))
+    subjects = number_profiles([("x", profile().model_copy(update={"ops": large}))] * 300)
+    groups = html_ops.group_by_layers(subjects)
+    assert sum(asked) <= MOST_PAIRS_OF_OPS and len(groups.shown) == MOST_OP_CHARTS and len(groups.left_out) == 292
+    longer = number_profiles([("x", profile().model_copy(update={"ops": large * 2}))])
+    assert [subject.number for subject in html_ops.group_by_layers(longer).too_long] == [1]
 
 
 def test_the_verdict_says_what_does_not_fit():

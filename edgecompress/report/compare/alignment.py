@@ -69,6 +69,11 @@ def align(models: Sequence[tuple[str, Sequence[ProfiledOp]]], baseline: int) -> 
     return layers.merged()
 
 
+def share_layers(first: Sequence[ProfiledOp], second: Sequence[ProfiledOp]) -> bool:
+    """Whether `align` takes two models of these ops."""
+    return max(len(first), len(second)) <= MOST_OPS and _belong_together(first, second, pair(first, second))
+
+
 def pair(first: Sequence[ProfiledOp], second: Sequence[ProfiledOp]) -> Pairing:
     """Pair the ops of two models, in order."""
     matched = list(_matches(first, second, (0, len(first)), (0, len(second)), _KEYS))

@@ -7,10 +7,9 @@ the profiles themselves, one line each and always with the same columns, each nu
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from edgecompress.report.compare.cells import Cell, Comparison, defused, one_line
@@ -101,17 +100,30 @@ def csv_text(profiles: Sequence[tuple[str, Profile]]) -> str:
 
     Names and other texts come out of files; none of them becomes a spreadsheet's formula (`defused`). Numbers are as they are.
     """
-    lines = [csv_line(["name", *_CSV])]
-    lines += [csv_line([defused(name), *(_field(of(profile)) for of in _CSV.values())]) for name, profile in profiles]
-    return "".join(lines)
+    lines = CsvLines()
+    lines.add(["name", *_CSV])
+    for name, profile in profiles:
+        lines.add([defused(name), *(_field(of(profile)) for of in _CSV.values())])
+    return lines.text()
 
 
-def csv_line(fields: Sequence[str | float]) -> str:
-    """One record with a Unix line end; a field that holds a line end of any kind is quoted."""
-    stream = io.StringIO()
-    # The writer quotes what its own line end is made of.
-    csv.writer(stream, lineterminator="\r\n").writerow(fields)
-    return stream.getvalue().removesuffix("\r\n") + "\n"
+class CsvLines:
+    """Records with Unix line ends; a field that holds a line end of any kind is quoted."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        # The writer quotes what its own line end is made of.
+        self._writer = csv.writer(self, lineterminator="\r\n")
+
+    def add(self, fields: Iterable[str | float]) -> None:
+        self._writer.writerow(fields)
+
+    def text(self) -> str:
+        return "".join(self._lines)
+
+    def write(self, record: str) -> None:
+        """What the writer calls with each whole record."""
+        self._lines.append(record.removesuffix("\r\n") + "\n")
 
 
 Field = str | float | bool | None

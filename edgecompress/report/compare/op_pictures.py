@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgecompress.errors import UserError
 from edgecompress.report.compare.cells import defused, format_ratio, one_line
-from edgecompress.report.compare.documents import csv_line, escaped, markdown_table
+from edgecompress.report.compare.documents import CsvLines, escaped, markdown_table
 from edgecompress.report.compare.ops import OpCell, OpComparison, OpRow, format_op_latency
 from edgecompress.report.compare.terminal import MOST_COLUMNS
 
@@ -60,14 +60,15 @@ def op_markdown(comparison: OpComparison) -> str:
 def op_csv(comparison: OpComparison) -> str:
     """One line a layer and profile, numbers as they are; a layer that a profile lacks has no line there."""
     unit = comparison.unit
-    lines = [csv_line(["step", "layer", "kind", "profile", f"latency_{unit}", "share", "ratio"])]
+    lines = CsvLines()
+    lines.add(["step", "layer", "kind", "profile", f"latency_{unit}", "share", "ratio"])
     for row in comparison.rows:
         for name, cell in zip(comparison.names, row.cells, strict=True):
             if not cell.is_absent:
                 words = (defused(word) for word in (row.name, row.kind, name))
                 facts = (row.step, *words, cell.latency, cell.share, cell.ratio)
-                lines.append(csv_line(["" if fact is None else fact for fact in facts]))
-    return "".join(lines)
+                lines.add("" if fact is None else fact for fact in facts)
+    return lines.text()
 
 
 def op_json(comparison: OpComparison) -> str:

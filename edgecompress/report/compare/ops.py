@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgecompress.errors import UserError
@@ -60,7 +60,7 @@ class OpRow:
 
 @dataclass(frozen=True)
 class OpComparison:
-    """Layers, the largest changes first (of one profile: the slowest first), then the sum of each profile's timed ops."""
+    """Layers, of `compare_ops` the largest changes first (of one profile: the slowest), then the sum of each profile's timed ops."""
 
     names: tuple[str, ...]
     unit: str
@@ -79,15 +79,20 @@ def compare_ops(profiles: Sequence[tuple[str, Profile]], *, baseline: int = 0) -
     Raises:
         UserError: there is no profile or no such column; a profile has no times per op; units differ; two models share no layers.
     """
+    comparison = align_ops(profiles, baseline=baseline)
+    return replace(comparison, rows=tuple(sorted(comparison.rows, key=_weight, reverse=True)))
+
+
+def align_ops(profiles: Sequence[tuple[str, Profile]], *, baseline: int = 0) -> OpComparison:
+    """The same with the layers in the order of execution."""
     check_columns(len(profiles), baseline)
     _check_times(profiles)
     unit = _unit_of_all(profiles, baseline)
     models = [(one_line(name), profile.ops) for name, profile in profiles]
     totals = [sum(op.latency for op in ops if op.latency is not None) for _, ops in models]
-    rows = [_row(layer, models, totals, baseline) for layer in align(models, baseline)]
-    rows.sort(key=_weight, reverse=True)
+    rows = tuple(_row(layer, models, totals, baseline) for layer in align(models, baseline))
     names = tuple(name for name, _ in profiles)
-    return OpComparison(names, unit, baseline, tuple(rows), _sum_row(totals, baseline))
+    return OpComparison(names, unit, baseline, rows, _sum_row(totals, baseline))
 
 
 def format_op_latency(latency: float, unit: str) -> str:

@@ -12,7 +12,9 @@ MOST_SERIES = 4
 """Profiles beside each other in one chart of ops."""
 MOST_OP_CHARTS = 8
 MOST_OPS = 60
-"""Ops of one chart, the costliest ones."""
+"""Layers of one chart, the costliest ones."""
+MOST_PAIRS_OF_OPS = 30_000_000
+"""Products of the numbers of ops of two profiles that are held against each other, added up: some seconds."""
 MOST_ARENAS = 8
 """Charts of memory plans; profiles with the same plan share one."""
 MOST_BUFFERS = 160

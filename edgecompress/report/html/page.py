@@ -52,7 +52,7 @@ def render_html(profiles: Profiles, *, baseline: int = 0, commands: Sequence[str
         "table": ("All facts", table_section(subjects, baseline)),
         "accuracy": ("Accuracy", accuracy_section(subjects)),
         "memory": ("Memory", memory_section(subjects)),
-        "ops": ("Ops", op_section(subjects)),
+        "ops": ("Layers", op_section(subjects)),
         "arena": ("Arena", arena_section(subjects)),
         "history": ("Compression", history_section(histories, subjects)),
         "environment": ("Environment", environment_section(subjects)),
