@@ -193,3 +193,21 @@ def test_starting_is_quick_work():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("options", [[], ["--baseline", "three.json"], ["--ops"], ["--store", "store.sqlite"]])
+def test_the_page_takes_no_input_s_place(options, capsys, folder):
+    """A profile, baseline, history or store that is named as the page as well, by whatever path, stays as it is."""
+    (folder / "store.sqlite").write_bytes(b"kept")
+    (folder / "link.json").symlink_to("one.json")
+    name = options[-1] if options and "." in options[-1] else "link.json"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert main(["compare", "one.json", *options, "--html", f"./{name}"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {name}: is in use by this command already")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_history_without_a_page_is_one_sentence(capsys):
+    """What would have no effect is not taken silently."""
+    assert main(["compare", "one.json", "--history", "report.json"]) == 2
+    assert capsys.readouterr().err.splitlines()[0].startswith("error: --history was given without --html")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgecompress.cli.outputs import check_outputs
 from edgecompress.cli.profile_files import find_baseline, raise_failures, read_profiles, tell_failures
 from edgecompress.cli.stored import store_option
-from edgecompress.errors import EdgeCompressError
+from edgecompress.errors import EdgeCompressError, UserError
 
 if TYPE_CHECKING:
     from edgecompress.profile import Profile
@@ -62,6 +63,11 @@ def command(
     @QUERY stands for the profiles that it finds in the store, for example @target=cortex-m4,since=7d (docs/profiles.md).
     The best of each fact is marked with an asterisk. A damaged file is named and does not stop the others; the exit code is then 2.
     """
+    if history and html is None:
+        raise UserError("--history was given without --html: what compress did is shown by the page only", hint="add --html report.html")
+    if html is not None:
+        read = [*map(Path, profiles), *history, *(Path(each) for each in (baseline, store) if each is not None)]
+        check_outputs(read, [html])
     named, failures = read_profiles(profiles, store)
     if named or not failures:
         try:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from edgecompress.cli.outputs import check_outputs
 from edgecompress.cli.stored import one_line, read_sources, store_option
-from edgecompress.errors import BudgetError, OutputError, UserError
+from edgecompress.errors import BudgetError, UserError
 
 if TYPE_CHECKING:
     from edgecompress.gate import State, Verdict
@@ -45,7 +44,8 @@ def command(
     from edgecompress.gate.junit import junit_text
     from edgecompress.gate.markdown import markdown_text
 
-    _check_outputs([budget, *map(Path, profiles), *map(Path, against)], junit, markdown)
+    results = [path for path in (junit, None if markdown in (None, _STDOUT) else Path(str(markdown))) if path is not None]
+    check_outputs([budget, *map(Path, profiles), *map(Path, against), *([store] if store is not None else [])], results)
     rules = read_budget(budget)
     baselines = [source.required() for source in read_sources(against, store)]
     judgements = [
@@ -61,17 +61,6 @@ def command(
         write_text(Path(markdown), markdown_text(verdict))
     click.echo(markdown_text(verdict) if markdown == _STDOUT else _lines(verdict), nl=False)
     _require_held(verdict)
-
-
-def _check_outputs(inputs: Sequence[Path], junit: Path | None, markdown: str | None) -> None:
-    """Raises OutputError: a result would take the place of what it is about, or of the other result."""
-    outputs = [path for path in (junit, None if markdown in (None, _STDOUT) else Path(str(markdown))) if path is not None]
-    taken = {os.path.realpath(path) for path in inputs}
-    for output in outputs:
-        place = os.path.realpath(output)
-        if place in taken:
-            raise OutputError(f"{output}: is in use by this command already, and the result would replace it", hint="name another file")
-        taken.add(place)
 
 
 def _lines(verdict: Verdict) -> str:
