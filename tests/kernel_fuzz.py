@@ -45,13 +45,17 @@ WEIGHTED: tuple[Family, ...] = (
     wide_families.wide_conv2d,
     wide_families.wide_depthwise,
     wide_families.wide_add,
+    sixteen_families.sixteen_conv,
+    sixteen_families.sixteen_depthwise,
+    sixteen_families.sixteen_dense,
+    sixteen_families.sixteen_sum,
 )
 """Layers that a core may have kernels of its own for."""
 
 PACKED = packed_families.PACKED
 """Layers whose weights are stored in fewer bits where the model is optimized for size."""
 
-CHAINS: tuple[Family, ...] = (op_chains.convolution_chain, op_chains.chain)
+CHAINS: tuple[Family, ...] = (op_chains.convolution_chain, op_chains.chain, sixteen_families.sixteen_chain)
 """Several ops in a row on an arena in which outputs overlap inputs."""
 
 OTHERS: tuple[Family, ...] = (
@@ -74,7 +78,7 @@ OTHERS: tuple[Family, ...] = (
     op_families.split,
     op_families.pack,
     op_families.resize,
-    *sixteen_families.FAMILIES,
+    *(family for family in sixteen_families.FAMILIES if family not in WEIGHTED),
 )
 
 FAMILIES: dict[str, Family] = {family.__name__: family for family in (*WEIGHTED, *PACKED, *CHAINS, *OTHERS)}

@@ -185,6 +185,43 @@ def sixteen_softmax(c: OpCases) -> None:
     c.builder.op("SOFTMAX", [x], [output(c, shape, 1 / 32768)], beta=c.pick(1.0, 1.0, 0.5, 3.0))
 
 
+def sixteen_chain(c: OpCases) -> None:
+    """Three to six layers of the scales that trained models have, and sums with an earlier tensor: outputs overlap inputs."""
+    shape = (1, int(c.rng.integers(1, 8)), int(c.rng.integers(1, 8)), int(c.rng.integers(1, 14)))
+    scale = c.scale(1e-4, 1e-3)
+    tensor = source(c, shape, scale)
+    older: list[tuple[int, tuple[int, ...], float]] = []
+    for _ in range(int(c.rng.integers(3, 7))):
+        older.append((tensor, shape, scale))
+        tensor, shape, scale = c.pick(_chained_layer, _chained_layer, _chained_layer, _chained_sum)(c, older)
+    c.outputs.append(tensor)
+
+
+def _chained_layer(c: OpCases, older: Sequence[tuple[int, tuple[int, ...], float]]) -> tuple[int, tuple[int, ...], float]:
+    tensor, (_, h, w, depth), scale = older[-1]
+    depthwise, size, stride = c.pick(True, False), int(c.pick(1, 2, 3, 3)), int(c.pick(1, 1, 1, 2))
+    channels = depth if depthwise else int(c.rng.integers(1, 18))
+    filters = (1, size, size, channels) if depthwise else (channels, size, size, depth)
+    scales = np.exp(c.rng.uniform(np.log(0.002), np.log(0.02), channels)).astype(np.float32)
+    weights = c.constant(np.maximum(c.data(filters), -127), "int8", scale=scales, axis=3 if depthwise else 0)
+    bias = c.constant(c.rng.integers(-200_000, 200_000, channels), "int64", scale=float(np.float32(scale) * scales[0]))
+    out, new_scale = (1, -(-h // stride), -(-w // stride), channels), float(np.float32(scale * scales.max() * 60 * size))
+    new = c.builder.tensor(out, "int16", scale=new_scale)
+    options = {"padding": "SAME", "stride_h": stride, "stride_w": stride, "activation": c.pick("NONE", "RELU")}
+    options |= {"depth_multiplier": 1} if depthwise else {}
+    c.builder.op("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", [tensor, weights, bias], [new], **options)
+    return new, out, new_scale
+
+
+def _chained_sum(c: OpCases, older: Sequence[tuple[int, tuple[int, ...], float]]) -> tuple[int, tuple[int, ...], float]:
+    tensor, shape, scale = older[-1]
+    other, _, other_scale = c.pick(*[one for one in older if one[1] == shape])
+    new_scale = float(np.float32(max(scale, other_scale) * c.pick(1.0, 1.7)))
+    new = c.builder.tensor(shape, "int16", scale=new_scale)
+    c.builder.op(c.pick("ADD", "SUB"), c.pick([tensor, other], [other, tensor]), [new], activation="NONE")
+    return new, shape, new_scale
+
+
 FAMILIES = (
     sixteen_conv,
     sixteen_depthwise,

@@ -114,6 +114,12 @@ def requantize_int16(
     return clamped.astype(np.int16)
 
 
+def reduced_multipliers(multipliers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Multipliers of 31 bits rounded to the 15 bits that sums of 64 bits are scaled with."""
+    reduced: NDArray[np.int64] = np.minimum((multipliers + (1 << 15)) >> 16, (1 << 15) - 1)
+    return reduced
+
+
 def requantize_int64(
     acc: NDArray[np.int64], scales: Sequence[FixedScale], low: int = INT16_MIN, high: int = INT16_MAX
 ) -> NDArray[np.int16]:
@@ -128,7 +134,7 @@ def requantize_int64(
         low, high: the clamp of the fused activation.
     """
     multipliers, shifts = _columns(scales)
-    reduced = np.minimum((multipliers.astype(np.int64) + (1 << 15)) >> 16, (1 << 15) - 1)
+    reduced = reduced_multipliers(multipliers.astype(np.int64))
     down = 15 - shifts.astype(np.int64)
     scaled = (acc * reduced + (np.int64(1) << (down - 1))) >> down
     clamped: NDArray[np.int32] = np.clip(scaled.astype(np.uint32).astype(np.int32), low, high)

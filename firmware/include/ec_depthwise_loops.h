@@ -2,8 +2,7 @@
 #ifndef EC_DEPTHWISE_LOOPS_H
 #define EC_DEPTHWISE_LOOPS_H
 
-#include "ec_conv.h"
-#include "ec_patch.h"
+#include "ec_conv_patch.h"
 #include "ec_requantize.h"
 
 #ifdef __cplusplus
@@ -35,25 +34,6 @@ EC_OUT_OF_LINE void ec_depthwise_dot4(const ec_patch *patch, const int8_t *weigh
     acc[3] = acc3;
 }
 
-static inline ec_patch ec_depthwise_patch(const ec_conv_params *p, const int8_t *image, int32_t y, int32_t x)
-{
-    const ec_taps rows = ec_taps_inside(y, p->in.h, p->filter_h, p->dilation_h);
-    const ec_taps taps = ec_taps_inside(x, p->in.w, p->filter_w, p->dilation_w);
-    /* A window whose taps straddle the image (dilation) points at the image, not beside it. */
-    const bool empty = ec_taps_none(rows) || ec_taps_none(taps);
-    return (ec_patch) {
-        .in = empty ? image : image + ((y + rows.first * p->dilation_h) * p->in.w + x + taps.first * p->dilation_w) * p->in.c,
-        .weight_offset = empty ? 0 : (rows.first * p->filter_w + taps.first) * p->out.c,
-        .rows = empty ? 0 : rows.last - rows.first,
-        .in_row = p->dilation_h * p->in.w * p->in.c,
-        .weight_row = p->filter_w * p->out.c,
-        .taps = taps.last - taps.first,
-        .in_tap = p->dilation_w * p->in.c,
-        .weight_tap = p->out.c,
-        .run = 1,
-    };
-}
-
 static inline void ec_depthwise_pixel(
         const ec_conv_params *p, ec_patch patch, const int8_t *weights, const int32_t *bias, const ec_scale *scales, int8_t *out)
 {
@@ -83,7 +63,8 @@ static inline void ec_depthwise_images(
         for (int32_t y = 0; y < p->out.h; y++)
             for (int32_t x = 0; x < p->out.w; x++, out += p->out.c)
                 ec_depthwise_pixel(
-                        p, ec_depthwise_patch(p, in, y * p->stride_h - p->pad_top, x * p->stride_w - p->pad_left), weights, bias, scales, out);
+                        p, ec_window_patch(p, in, y * p->stride_h - p->pad_top, x * p->stride_w - p->pad_left, p->out.c), weights, bias,
+                        scales, out);
 }
 
 #ifdef __cplusplus

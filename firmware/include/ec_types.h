@@ -44,6 +44,13 @@ typedef struct {
     int32_t shift_before_last;        /* to the right, less the one bit that the rounding step shifts: in [0, 30] */
 } ec_channel;
 
+/* The same between int16 activations: out = clamp(((sum + bias) * multiplier + 2^31) >> 32). A scale of 15 bits, m * 2^(shift - 15), is the
+ * multiplier m << (17 + shift). */
+typedef struct {
+    int32_t bias;
+    int32_t multiplier;
+} ec_channel_s16;
+
 /* Height, width and channels of an NHWC tensor with one image. */
 typedef struct {
     int32_t h, w, c;

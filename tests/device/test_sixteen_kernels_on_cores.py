@@ -1,4 +1,4 @@
-"""Random ops on int16 activations on emulated cores: the oracle's bytes, from the kernels that all cores share."""
+"""Random ops on int16 activations on emulated cores: the oracle's bytes, from the DSP extension's kernels and from all cores'."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from edgecompress.target import load_target
 from tests.kernel_fuzz import Batch, cases_of
-from tests.sixteen_families import FAMILIES
+from tests.sixteen_families import FAMILIES, sixteen_chain
 
 pytest.importorskip("unicorn", reason="needs the emulator: pip install unicorn")
 
@@ -19,8 +19,8 @@ SEED, COUNT = 13, 12
 
 @cache
 def layers() -> Batch:
-    """12 of each family."""
-    return Batch([case for family in FAMILIES for case in cases_of(family.__name__, SEED, 0, COUNT)])
+    """12 of each family, and chains."""
+    return Batch([case for family in (*FAMILIES, *[sixteen_chain] * 3) for case in cases_of(family.__name__, SEED, 0, COUNT)])
 
 
 @pytest.mark.parametrize("target", ["cortex-m4", "cortex-m0plus"])

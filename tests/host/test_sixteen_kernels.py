@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,17 @@ from numpy.typing import NDArray
 
 from edgecompress.codegen import generate_aot
 from edgecompress.convert import read_tflite
+from edgecompress.target import KernelSet
 from tests.aot_host import compile_models
 from tests.op_cases import Family, OpCases
 from tests.op_matches import FamilyMatches, check_numpy, compare_outputs, reference_outputs
-from tests.sixteen_families import FAMILIES
+from tests.sixteen_families import FAMILIES, sixteen_chain
 from tests.tflite_builder import run_tflm
 
 pytest.importorskip("tflite_micro", reason="needs TensorFlow Lite Micro's host wheel: pip install tflite-micro")
+
+
+DSP_CALLS = {"ec_conv2d_dsp_s16": 60, "ec_depthwise_conv2d_dsp_s16": 40, "ec_fully_connected_dsp_s16": 15, "ec_add_dsp_s16": 30}
 
 
 def by_name(family: Family) -> str:
@@ -40,6 +46,22 @@ def test_numpy_gives_tflms_bytes(family: Family) -> None:
     """120 more random ops have the outputs of TFLM in numpy."""
     for seed in range(100, 103):
         check_numpy(family, seed=seed, count=40)
+
+
+def test_kernels_of_the_dsp_extension_give_the_reference_bytes(tmp_path: Path) -> None:
+    """Random layers, and chains whose outputs overlap their inputs, in plain C under the sanitizers; each kernel is called often enough."""
+    built = [OpCases(seed).grow(family, 60).build() for seed, family in enumerate(FAMILIES[:4])]
+    built += [OpCases(100 + seed).grow(sixteen_chain, 1).build() for seed in range(60)]
+    program = compile_models(
+        [generate_aot(read_tflite(data, name=f"m{n}"), kernels=KernelSet.DSP) for n, (data, _) in enumerate(built)], tmp_path
+    )
+    for n, (data, values) in enumerate(built):
+        compare_outputs(data, reference_outputs(data, values), program.run(n, values), f"model {n}")
+    called = Counter(
+        re.findall(r"^    (ec_\w+)\(", "\n".join(model.files[f"{model.info.name}.c"] for model in program.models), re.MULTILINE)
+    )
+    few = [name for name, least in DSP_CALLS.items() if called[name] < least]
+    assert not few, f"too few calls for a test: {few} of {called}"
 
 
 def test_a_whole_net_gives_tflms_bytes(tmp_path: Path) -> None:

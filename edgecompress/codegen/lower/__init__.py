@@ -22,6 +22,7 @@ from edgecompress.codegen.lower import (
     shape,
     sixteen,
     sixteen_curves,
+    sixteen_dsp,
     thumb1,
     thumb2,
     transpose_conv,
@@ -59,6 +60,9 @@ FASTER: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {
     KernelSet.WIDE: (wide.LOWER,),
 }
 """What each set tries for an op, best first, before the portable kernel."""
+
+FASTER_SIXTEEN: dict[KernelSet, dict[str, FastLowering]] = {KernelSet.DSP: sixteen_dsp.LOWER, KernelSet.MVE: sixteen_dsp.LOWER}
+"""The same for ops from int16 to int16."""
 
 PACKED: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {KernelSet.DSP: (dsp.PACKED,)}
 """The same from packed weights."""
@@ -110,8 +114,11 @@ def _packed(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step
 
 
 def _faster(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step | Alias) -> Step | Alias:
-    if isinstance(portable, Alias) or not FASTER[kernels] or _is_sixteen(graph, op):
+    if isinstance(portable, Alias) or not FASTER[kernels]:
         return portable
+    if _is_sixteen(graph, op):
+        fast = FASTER_SIXTEEN.get(kernels, {}).get(op.kind)
+        return (fast and fast(graph, op, Names(model, op.index), portable)) or portable
     view, viewed = better_view(graph, op)
     start = lower_op(view, viewed, model)
     if isinstance(start, Alias):

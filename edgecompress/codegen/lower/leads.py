@@ -16,14 +16,15 @@ def pixels_lead(
 
     With groups it reads a part and writes a part, so their own windows must survive their own outputs. Bytes.
     """
-    images, _, _, channels = output.shape
+    images = output.shape[0]
+    pixel_bytes = output.bytes // (output.elements // output.shape[3])
     first = first_bytes(options, source, weights, output)
     size = source.bytes // images
     starts = (np.arange(images)[:, None] * size + first[None, :]).reshape(-1)
     # The earliest byte that this pixel or a later one reads.
     earliest = np.minimum.accumulate(starts[::-1])[::-1]
     taken = np.arange(0, len(starts), at_once)
-    written = np.minimum(taken + at_once, len(starts)) * channels
+    written = np.minimum(taken + at_once, len(starts)) * pixel_bytes
     later = taken if groups > 1 else taken + at_once
     kept = later < len(starts)
     return int((written[kept] - earliest[later[kept]]).max(initial=-source.bytes))
@@ -55,7 +56,8 @@ def first_bytes(options: ConvOptions | DepthwiseConvOptions, source: Tensor, wei
     _, kh, kw, _ = weights.shape
     rows = _first_taps(output.shape[1], options.stride_h, pad_before(options.padding, h, kh, options.stride_h, options.dilation_h))
     columns = _first_taps(output.shape[2], options.stride_w, pad_before(options.padding, w, kw, options.stride_w, options.dilation_w))
-    return ((rows[:, None] * w + columns[None, :]) * channels).reshape(-1)
+    pixel_bytes = channels * (source.bytes // source.elements)
+    return ((rows[:, None] * w + columns[None, :]) * pixel_bytes).reshape(-1)
 
 
 def _first_taps(count: int, stride: int, padding: int) -> NDArray[np.int64]:
