@@ -12,7 +12,7 @@ import pytest
 
 from edgecompress.cli import main
 from edgecompress.errors import ModelError, UserError
-from edgecompress.profile import Latency, Limits, Memory, Parity, PlanEntry, Profile, ProfiledModel, ProfiledOp, write_profile
+from edgecompress.profile import Accuracy, Latency, Limits, Memory, Parity, PlanEntry, Profile, ProfiledModel, ProfiledOp, write_profile
 from edgecompress.report.compare.ops import compare_ops
 from edgecompress.report.html import ops as html_ops
 from edgecompress.report.html import read_history, render_html
@@ -262,6 +262,8 @@ def test_a_history_is_checked(tmp_path):
     text = render_html([("a", profile())], histories=[("small", read_history(path))])
     assert "Measured as 1." in text
     assert "epochs = 8" in text
+    heads = re.findall('<th scope="col">([^<]*)</th>', text[text.index('id="history"') :].split("</thead>")[0])
+    assert heads == ["step", "MACs", "seconds"]
     path.write_text('{"schema": 3}')
     with pytest.raises(ModelError, match="schema"):
         read_history(path)
@@ -286,3 +288,18 @@ def test_a_long_command_of_the_page_is_whole():
     files = shlex.join(["edgecompress", "compare", *(f"runs/profile_{number:03}.json" for number in range(500))])
     text = render_html([("a", profile().model_copy(update={"commands": (files,)}))], commands=[files])
     assert text.count("runs/profile_499.json") == 1
+
+
+@pytest.mark.parametrize("latency", [0.0, 5e-324, 1e-300, float(2**63)])
+def test_any_number_of_a_file_has_a_place(latency):
+    """The least and the largest numbers that a profile may hold are drawn, and no place in the page is unbounded or unknown."""
+    accuracy = Accuracy(value=1.0, metric="m", set="s", n=1)
+    extreme = profile(latency=latency).model_copy(
+        update={"accuracy": accuracy, "memory": Memory(flash_bytes=2**63 - 1, code_bytes=2**63 - 1)}
+    )
+    page = Page(render_html([("a", extreme), ("b", profile(latency=latency))]))
+    places = [
+        value for _, attributes in page.elements for name, value in attributes.items() if name in ("x", "y", "width", "height", "cx", "cy")
+    ]
+    assert len(places) > 20
+    assert not [place for place in places if not re.fullmatch(r"-?[0-9.]+%?", str(place))]

@@ -10,7 +10,7 @@ from edgecompress.report.html.axis import Axis, bar_axis
 from edgecompress.report.html.bounds import MOST_ARENAS, MOST_BUFFERS, NAME_LENGTH
 from edgecompress.report.html.figure import figure, note, percent, section, table
 from edgecompress.report.html.markup import Markup, clipped, tag
-from edgecompress.report.html.subjects import Subject, numbers_of
+from edgecompress.report.html.subjects import Subject, named, numbers_of
 from edgecompress.report.html.words import short_bytes
 from edgecompress.units import format_bytes
 
@@ -45,10 +45,8 @@ def _chart(index: int, plan: Plan, group: Sequence[Subject]) -> Markup:
     steps = max(max(entry.last_op, entry.first_op) for entry in plan) + 1
     shown = sorted(plan, key=lambda entry: entry.bytes, reverse=True)[:MOST_BUFFERS]
     shown.sort(key=lambda entry: (entry.first_op, entry.offset))
-    title = f"Arena of {clipped(first.profile.model.name, 60)}"
-    description = (
-        f"Profiles {numbers_of(group)}. Across: steps 0 to {steps - 1}; up: bytes of the arena. Peak {peak:,} B, reached in step {step}."
-    )
+    title = f"Arena of {clipped(first.profile.model.name, 60)}, {named(group)}"
+    description = f"Across: steps 0 to {steps - 1}; up: bytes of the arena. Peak {peak:,} B, reached in step {step}."
     if bound is not None:
         description += " No plan of these steps can be lower." if bound == peak else f" No plan can be below {bound:,} B."
     if len(shown) < len(plan):

@@ -6,6 +6,7 @@ Charts are placed in percent of the plot's width, so that one drawing serves a p
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -68,5 +69,7 @@ def _logarithmic(low: float, high: float, label: Callable[[float], str]) -> Axis
 
 def _nice_step(rough: float) -> float:
     """The least of 1, 2, 2.5 and 5 times a power of ten that is not below `rough`."""
+    # A quarter of the least number that a file can hold is zero.
+    rough = max(rough, sys.float_info.min)
     power = 10.0 ** math.floor(math.log10(rough))
     return next(step * power for step in _STEPS if step * power >= rough * 0.999)

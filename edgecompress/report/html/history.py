@@ -103,7 +103,13 @@ def _history(name: str, history: History, subjects: Sequence[Subject]) -> Markup
     words = f"Measured as {numbers_of(measured)}." if measured else "No profile here is of this model."
     words += f" {len(history.steps) - MOST_STEPS} more steps are left out." if len(history.steps) > MOST_STEPS else ""
     settings = tag("details", tag("summary", "Settings of each step"), *(_settings(step) for step in steps))
-    return tag("div", tag("h3", title), note(words), table(f"Steps of {title}", heads, rows), settings)
+    return tag("div", tag("h3", title), note(words), _known_columns(f"Steps of {title}", heads, rows), settings)
+
+
+def _known_columns(label: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+    """The table without the columns of which no step knows anything."""
+    known = [at for at in range(len(heads)) if any(row[at] for row in rows)]
+    return table(label, [heads[at] for at in known], [[row[at] for at in known] for row in rows])
 
 
 def _row(name: str, facts: Footprint, seconds: float | None) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from edgecompress.report.html.axis import bar_axis
 from edgecompress.report.html.bounds import LABEL_LENGTH, MOST_OP_CHARTS, MOST_OPS, MOST_PAIRS_OF_OPS, MOST_SERIES, NAME_LENGTH
 from edgecompress.report.html.figure import AXIS_HEIGHT, bottom_axis, figure, legend, note, percent, section, table
 from edgecompress.report.html.markup import Markup, clipped, joined, tag
-from edgecompress.report.html.subjects import Subject, numbers_of
+from edgecompress.report.html.subjects import Subject, named, numbers_of
 from edgecompress.report.html.words import UNIT_NAMES, short_latency
 
 _HEAD, _BAR, _GAP = 16, 14, 6
@@ -76,7 +76,7 @@ def _chart(index: int, group: Sequence[Subject]) -> Markup:
     height = (_HEAD + _BAR * len(group) + _GAP) * len(rows)
     unit = UNIT_NAMES.get(first.unit, first.unit)
     title = f"Layers on {clipped(first.profile.target, 60)}"
-    description = f"{unit.capitalize()} of each layer, in the order of execution; profiles {numbers_of(group)}."
+    description = f"{unit.capitalize()} of each layer, in the order of execution; {named(group)}."
     left = len(timed) - len(rows)
     description += f" The {MOST_OPS} costliest layers; {left} more take less each." if left else ""
     tops = range(0, height, height // len(rows))

@@ -15,7 +15,7 @@ from edgecompress.report.html.bounds import (
 )
 from edgecompress.report.html.figure import note, section, table
 from edgecompress.report.html.markup import Markup, clipped, tag, visible
-from edgecompress.report.html.subjects import Subject, numbers_of
+from edgecompress.report.html.subjects import Subject, named, numbers_of
 
 
 def environment_section(subjects: Sequence[Subject]) -> Markup | None:
@@ -47,9 +47,9 @@ def commands_section(subjects: Sequence[Subject], commands: Sequence[str]) -> Ma
 
 
 def _environment(facts: Sequence[tuple[str, str]], group: Sequence[Subject]) -> Markup:
-    title = f"Profiles {numbers_of(group)}"
+    title = named(group).capitalize()
     rows = [(clipped(key, NAME_LENGTH), clipped(value, NAME_LENGTH)) for key, value in facts[:MOST_FACTS]]
-    return tag("details", tag("summary", title), table(f"Environment of {title.lower()}", ("fact", "value"), rows))
+    return tag("details", tag("summary", title), table(f"Environment of {named(group)}", ("fact", "value"), rows))
 
 
 def _commands(commands: Sequence[str], length: int) -> Markup:

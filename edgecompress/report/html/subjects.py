@@ -124,6 +124,11 @@ def numbers_of(subjects: Iterable[Subject]) -> str:
     return f"{shown} and {left} more" if left else shown
 
 
+def named(subjects: Sequence[Subject]) -> str:
+    """`profile 5`, `profiles 1 to 4, 6`."""
+    return f"profile{'' if len(subjects) == 1 else 's'} {numbers_of(subjects)}"
+
+
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """`1 profile`, `7 profiles`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
