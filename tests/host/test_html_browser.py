@@ -49,6 +49,14 @@ COLOURS_OF_TEXT = """(() => {
   return found;
 })()"""
 
+COLOURS_OF_SHAPES = """(() => {
+  const paper = getComputedStyle(document.body).backgroundColor, shapes = document.querySelectorAll("figure rect, figure circle, .swatch");
+  return [...shapes].map((each) => {
+    const style = getComputedStyle(each), swatch = each.matches(".swatch");
+    return [each.getAttribute("class"), swatch ? style.backgroundColor : style.fill, swatch ? style.borderTopColor : style.stroke, paper];
+  });
+})()"""
+
 SEEN = """(() => {
   const words = (element) => element.textContent.trim().replace(/\\s+/g, " ");
   const visible = (element) => element.checkVisibility() && element.getClientRects().length > 0;
@@ -170,6 +178,37 @@ def test_all_text_stands_out(browser, page, look):
     assert {"TD", "P", "LI", "H3", "label", "inside-0", "inside-1", "inside-2", "inside-3", "exceeds"} <= {kind for kind, *_ in found}
     faint = [(kind, text, ink, paper) for kind, text, ink, paper in found if contrast(ink, paper) < 4.5]
     assert faint == []
+
+
+@pytest.mark.parametrize("look", [{"scheme": "light"}, {"scheme": "dark"}, {"media": "print"}], ids=str)
+def test_all_shapes_stand_out(browser, page, look):
+    """Bars, points, buffers and the colours of legends have an inside or an outline of 3 to 1 against the paper (WCAG 2.1, 1.4.11)."""
+    browser.open(page.as_uri())
+    browser.show_as(**look)
+    found = browser.value_of(COLOURS_OF_SHAPES)
+    assert {"flash-0", "ram-2", "series-3", "buffer", "scratch", "use", "most", "front", "dominated"} <= {kind for kind, *_ in found}
+    colours = {(kind, paper, *(each for each in shown if each.startswith("rgb("))) for kind, *shown, paper in found}
+    assert [shape for shape in colours if max(contrast(shape[1], each) for each in shape[2:]) < 3] == []
+
+
+def test_a_screen_reader_is_told_all(browser, page, many):
+    """Landmarks, headings, tables and pictures have names, pictures a description, and what can be operated says what it does."""
+    for path, picked in (
+        (page, {"image", "table", "navigation", "main", "heading", "region", "link"}),
+        (many, {"button", "searchbox", "status"}),
+    ):
+        browser.open(path.as_uri())
+        browser.show_as()
+        nodes = [node for node in browser.call("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]
+        told: dict[str, list[tuple[str, str]]] = {}
+        for node in nodes:
+            names = (node.get(key, {}).get("value", "") for key in ("name", "description"))
+            told.setdefault(node["role"]["value"], []).append(tuple(names))
+        assert picked <= set(told)
+        for role in picked - {"main", "status"}:
+            assert [names for names in told[role] if not names[0]] == []
+        assert [names for names in told.get("image", []) if names[1] in ("", names[0])] == []
+        assert len(told["main"]) == 1
 
 
 def test_dark_is_dark(browser, page):
