@@ -45,6 +45,12 @@ def values_of(count: int) -> Callable[[_Weights], _Weights]:
     return lambda w: (w.astype(np.int16) // step * step + step // 2).astype(np.int8)
 
 
+def scattered(count: int) -> Callable[[_Weights], _Weights]:
+    """Weights that take so many values, at uneven distances, as clusters have them."""
+    book = np.sort(np.random.default_rng(6).choice(np.arange(-127, 128), count, replace=False)).astype(np.int8)
+    return lambda w: book[(w.astype(np.int16) + 128) * count // 256]
+
+
 def of_four(kept: int) -> Callable[[_Weights], _Weights]:
     """Weights with so many of each four that are not 0."""
 
@@ -57,9 +63,10 @@ def of_four(kept: int) -> Callable[[_Weights], _Weights]:
 
 
 FORMS: dict[str, Callable[[_Weights], _Weights]] = {
-    "32 values": values_of(32),
-    "16 values, int4": values_of(16),
-    "4 values": values_of(4),
+    "32 values": scattered(32),
+    "16 values": scattered(16),
+    "int4": values_of(16),
+    "4 values": scattered(4),
     "2:4": of_four(2),
     "1:4": of_four(1),
 }

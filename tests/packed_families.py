@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.conv_families import conv2d, depthwise, fully_connected
-from tests.edge_families import edge_pointwise
+from tests.edge_families import edge_dense, edge_pointwise, edge_sums
 from tests.op_cases import Family, OpCases
 from tests.wide_families import wide_conv2d
 
@@ -34,8 +34,8 @@ def packed_depthwise(c: OpCases) -> None:
 
 
 def packed_dense(c: OpCases) -> None:
-    """Several rows; one output too."""
-    _grow(c, fully_connected)
+    """Several rows; one output too; rows so long that sums of several weights in one word are taken apart on the way."""
+    _grow(c, c.pick(fully_connected, edge_dense, edge_dense, edge_sums))
 
 
 class _Packable(OpCases):
@@ -51,20 +51,28 @@ class _Packable(OpCases):
             return super().constant(values, dtype, **quantization)
         if self.rng.random() < 0.25:
             return self.builder.tensor(array.shape, "int4", data=array >> 4, **_symmetric(quantization))
-        return super().constant(self.pick(few_values, few_in_a_filter, sparse_fours)(self, array), dtype, **quantization)
+        return super().constant(self.pick(few_values, few_steps, few_in_a_filter, sparse_fours)(self, array), dtype, **quantization)
 
 
-def few_values(c: OpCases, weights: NDArray[np.int8]) -> NDArray[np.int8]:
-    """2 to 64 values in all."""
-    book = c.data((int(c.pick(1, 2, 3, 4, 8, 16, 17, 32, 64)),))
+def few_values(c: OpCases, weights: NDArray[np.int8], *counts: int) -> NDArray[np.int8]:
+    """1 to 64 values in all, or one of `counts`."""
+    book = c.data((int(c.pick(*(counts or (1, 2, 3, 4, 8, 16, 17, 32, 64)))),))
     # Two filters in one word take no -128 beside a negative weight: most books have none.
     book = np.maximum(book, c.pick(-128, -127, -127))
     return book[c.rng.integers(len(book), size=weights.shape)]
 
 
+def few_steps(c: OpCases, weights: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Up to 16 values at equal distances."""
+    step, count = int(c.pick(1, 2, 7, 16)), int(c.pick(2, 8, 16))
+    base = int(c.rng.integers(-127, 128 - step * (count - 1)))
+    return (base + step * c.rng.integers(count, size=weights.shape)).astype(np.int8)
+
+
 def few_in_a_filter(c: OpCases, weights: NDArray[np.int8]) -> NDArray[np.int8]:
-    """2 to 32 values in each slice of the first dimension."""
-    return np.stack([few_values(c, row) for row in weights])
+    """At most 2 to 32 values in each slice of the first dimension."""
+    most = int(c.pick(2, 4, 8, 16, 32))
+    return np.stack([few_values(c, row, most, most - 1) for row in weights])
 
 
 def sparse_fours(c: OpCases, weights: NDArray[np.int8]) -> NDArray[np.int8]:

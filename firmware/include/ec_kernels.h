@@ -6,6 +6,7 @@
 #include "ec_activation.h"
 #include "ec_conv.h"
 #include "ec_dsp.h"
+#include "ec_dsp_packed.h"
 #include "ec_dsp_s16.h"
 #include "ec_elementwise.h"
 #include "ec_mve.h"

@@ -64,8 +64,8 @@ FASTER: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {
 FASTER_SIXTEEN: dict[KernelSet, dict[str, FastLowering]] = {KernelSet.DSP: sixteen_dsp.LOWER, KernelSet.MVE: sixteen_dsp.LOWER}
 """The same for ops from int16 to int16."""
 
-PACKED: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {KernelSet.DSP: (dsp.PACKED,)}
-"""The same from packed weights."""
+PACKED: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {KernelSet.DSP: (dsp.PACKED, dsp.SMALL)}
+"""The same from packed weights, two at most: the second one with less scratch."""
 
 
 def lower(
@@ -96,21 +96,28 @@ def choices(graph: Graph, op: Op, model: str, kernels: KernelSet, optimize: Opti
     fast = _faster(graph, op, model, kernels, portable)
     if optimize is Optimize.SPEED or isinstance(fast, Alias) or isinstance(portable, Alias):
         return (fast,)
-    smaller = [step for step in _packed(graph, op, model, kernels, portable) if constant_bytes(step) < constant_bytes(fast)]
+    plain = fast is portable
+    smaller = [step for step in _packed(graph, op, model, kernels, portable, plain) if constant_bytes(step) < constant_bytes(fast)]
     if smaller:
         return tuple(smaller)
     return (fast,) if fast is portable else (fast, portable)
 
 
-def _packed(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step) -> Iterator[Step]:
-    """Steps on packed weights, the fastest first. Views are left out: packed weights lie as in the file."""
+def _packed(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step, plain: bool) -> Iterator[Step]:
+    """Steps on packed weights, the fastest first. Views are left out: packed weights lie as in the file.
+
+    The portable kernels take 2 to 14 times the instructions of a set's own on whole weights, which no flash is worth: where the set packs
+    ops of this kind itself, they are for layers that are `plain`, without a kernel of the set's own.
+    """
     if _is_sixteen(graph, op):
         return
     names = Names(model, op.index)
-    for lowering in (*(table.get(op.kind) for table in PACKED.get(kernels, ())), packed.packed_step):
-        step = None if lowering is None else lowering(graph, op, names, portable)
-        if step is not None:
-            yield step
+    own = [table[op.kind] for table in PACKED.get(kernels, ()) if op.kind in table]
+    steps = [step for step in (lowering(graph, op, names, portable) for lowering in own) if step is not None]
+    yield from steps
+    step = packed.packed_step(graph, op, names, portable) if not steps and (plain or not own) else None
+    if step is not None:
+        yield step
 
 
 def _faster(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step | Alias) -> Step | Alias:

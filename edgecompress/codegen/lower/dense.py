@@ -1,7 +1,8 @@
-"""Dense layers as fast kernels without scratch take them: weights in fours of filters, folded and doubled biases, shifted scales."""
+"""Dense layers as fast kernels take them: weights in fours of filters, folded and doubled biases, shifted scales."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from edgecompress.codegen.lower.packing import FILTERS, FoldedBias, fold_bias, shifts_right, worth_padding
 from edgecompress.codegen.lower.rules import input_tensor, output_tensor
 from edgecompress.codegen.lower.weighted import bias_values
-from edgecompress.codegen.program import Constant, ConstantArg, Field, Names, ParamsArg, Step, TensorArg
+from edgecompress.codegen.program import Argument, Constant, ConstantArg, Field, Names, ParamsArg, ScratchArg, Step, TensorArg
 from edgecompress.graph import Graph, Op, Tensor
 from edgecompress.numerics.fixedpoint import FixedScale
 from edgecompress.numerics.scales import dense_scales
@@ -33,33 +34,52 @@ class DenseLayer:
 
     def step(self, names: Names, function: str, folder: str, packed: NDArray[np.integer], layout: str) -> Step | None:
         """The call `(ec_dense_params, in, packed, twice_bias, scales, out)`; None where fours of filters would cost too many zeros."""
-        out_len, in_len = self.matrix.shape
         if not worth_padding(self.matrix.size, packed.size):
             return None
-        fields: dict[str, Field] = {
+        c_type = "uint8_t" if packed.dtype == np.uint8 else "int8_t"
+        weights = ConstantArg(Constant(names.constant("weights"), c_type, packed, f"{self.weights_text}, {layout}"))
+        return self.call(names, function, folder, (weights,), padding=-len(self.matrix) % FILTERS)
+
+    def call(
+        self, names: Names, function: str, folder: str, weights: Sequence[Argument], *, padding: int = 0, scratch_bytes: int = 0
+    ) -> Step:
+        """The call `(ec_dense_params, in, *weights, twice_bias, scales, [scratch,] out)`.
+
+        Args:
+            padding: outputs beyond the last one whose bias and scale are read.
+        """
+        bias = np.append(2 * self.folded.values, np.zeros(padding, np.int64)).astype(np.int32)
+        spread = self.scales if len(self.scales) == 1 else self.scales + self.scales[-1:] * padding
+        rows = np.array([(s.multiplier, -1 - s.shift) for s in spread], np.int64)
+        arguments: tuple[Argument, ...] = (
+            ParamsArg("ec_dense_params", self._fields()),
+            TensorArg(self.source.index),
+            *weights,
+            ConstantArg(Constant(names.constant("bias"), "int32_t", bias, f"bias [{len(bias)}] less the zero point's part, doubled")),
+            ConstantArg(
+                Constant(names.constant("scales"), "ec_scale", rows, f"scales [{len(rows)}]: multiplier, right shift before the last bit")
+            ),
+            *((ScratchArg(),) if scratch_bytes else ()),
+            TensorArg(self.output.index),
+        )
+        kernel = f"kernels/{folder}/{function}.c"
+        return replace(self.portable, function=function, kernel=kernel, arguments=arguments, scratch_bytes=scratch_bytes)
+
+    def _fields(self) -> dict[str, Field]:
+        out_len, in_len = self.matrix.shape
+        return {
             "batches": self.output.elements // out_len,
             "in_len": in_len,
             "out_len": out_len,
             "scale_bytes": 0 if len(self.scales) == 1 else _SCALE_BYTES,
             **{field: self.params.fields[field] for field in ("out_zero_point", "out_min", "out_max")},
         }
-        padding = -out_len % FILTERS
-        bias = np.append(2 * self.folded.values, np.zeros(padding, np.int64)).astype(np.int32)
-        spread = self.scales if len(self.scales) == 1 else self.scales + self.scales[-1:] * padding
-        rows = np.array([(s.multiplier, -1 - s.shift) for s in spread], np.int64)
-        c_type = "uint8_t" if packed.dtype == np.uint8 else "int8_t"
-        comment = f"weights [{out_len}][{in_len}] (o, i), {layout}"
-        arguments = (
-            ParamsArg("ec_dense_params", fields),
-            TensorArg(self.source.index),
-            ConstantArg(Constant(names.constant("weights"), c_type, packed, comment)),
-            ConstantArg(Constant(names.constant("bias"), "int32_t", bias, f"bias [{len(bias)}] less the zero point's part, doubled")),
-            ConstantArg(
-                Constant(names.constant("scales"), "ec_scale", rows, f"scales [{len(rows)}]: multiplier, right shift before the last bit")
-            ),
-            TensorArg(self.output.index),
-        )
-        return replace(self.portable, function=function, kernel=f"kernels/{folder}/{function}.c", arguments=arguments)
+
+    @property
+    def weights_text(self) -> str:
+        """For comments of the generated source."""
+        out_len, in_len = self.matrix.shape
+        return f"weights [{out_len}][{in_len}] (o, i)"
 
 
 def read_dense(graph: Graph, op: Op, portable: Step) -> DenseLayer | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES
 from edgecompress.codegen.lower.dense import read_dense
+from edgecompress.codegen.lower.dsp_dense import packed_fully_connected, small_fully_connected
 from edgecompress.codegen.lower.elementwise import is_plain_sum
 from edgecompress.codegen.lower.layers import read_convolution
 from edgecompress.codegen.lower.leads import pixels_lead, rows_lead
@@ -167,5 +168,8 @@ LOWER: dict[str, FastLowering] = {
     "CONV_2D": best_conv2d,
 }
 
-PACKED: dict[str, FastLowering] = {"CONV_2D": packed_conv2d}
+PACKED: dict[str, FastLowering] = {"CONV_2D": packed_conv2d, "FULLY_CONNECTED": packed_fully_connected}
 """From packed weights, where size counts."""
+
+SMALL: dict[str, FastLowering] = {"FULLY_CONNECTED": small_fully_connected}
+"""The same with less scratch."""

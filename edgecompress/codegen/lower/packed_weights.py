@@ -53,6 +53,24 @@ class PackedWeights:
         return f"codes of {self.bits} bits into {'one codebook' if self.book_stride == 0 else 'a codebook a filter'}"
 
 
+@dataclass(frozen=True, eq=False)
+class Codebooks:
+    """Weights by their values.
+
+    Attributes:
+        books: int8 [filters or 1, values].
+        codes: int64 [filters, weights of a filter], places in the filter's book.
+    """
+
+    books: NDArray[np.int8]
+    codes: NDArray[np.int64]
+
+    @property
+    def bits(self) -> int:
+        """Of a code."""
+        return max(1, int(self.books.shape[1] - 1).bit_length())
+
+
 def pack_weights(matrix: NDArray[np.int8]) -> PackedWeights | None:
     """The smallest packed form of [filters, weights of a filter], or None where none is smaller than the bytes."""
     found = min(_forms(matrix), key=lambda form: form.bytes, default=None)
@@ -71,44 +89,54 @@ def unpack(packed: PackedWeights, filters: int) -> NDArray[np.int8]:
 def _forms(matrix: NDArray[np.int8]) -> Iterator[PackedWeights]:
     if matrix.size == 0:
         return
-    for form in (_with_codebook(matrix), _with_codebooks(matrix), _fours(matrix, 1), _fours(matrix, 2)):
+    for form in (_with_codes(find_book(matrix)), _with_codes(find_books(matrix)), _fours(matrix, 1), _fours(matrix, 2)):
         if form is not None:
             yield form
 
 
-def _with_codebook(matrix: NDArray[np.int8]) -> PackedWeights | None:
+def _with_codes(found: Codebooks) -> PackedWeights | None:
+    if found.bits > _WIDEST_CODE:
+        return None
+    stride = found.books.shape[1] if len(found.books) > 1 else 0
+    return PackedWeights(found.books.reshape(-1), code_stream(found.codes, found.bits), found.bits, stride, 0, found.codes.shape[1])
+
+
+def find_book(matrix: NDArray[np.int8]) -> Codebooks:
+    """One codebook for all."""
     book, codes = np.unique(matrix, return_inverse=True)
-    bits = _bits_for(len(book))
-    if bits > _WIDEST_CODE:
-        return None
-    return PackedWeights(book.astype(np.int8), _code_stream(codes, bits), bits, 0, 0, matrix.shape[1])
+    return Codebooks(book.astype(np.int8)[None], codes.reshape(matrix.shape).astype(np.int64))
 
 
-def _with_codebooks(matrix: NDArray[np.int8]) -> PackedWeights | None:
-    """Codebooks as long as the longest one, which ends in zeros where it is shorter."""
-    books = [np.unique(row, return_inverse=True) for row in matrix]
-    longest = max(len(book) for book, _ in books)
-    bits = _bits_for(longest)
-    if bits > _WIDEST_CODE:
-        return None
-    values = np.zeros((len(books), longest), np.int8)
-    for row, (book, _) in zip(values, books, strict=True):
+def find_books(matrix: NDArray[np.int8]) -> Codebooks:
+    """One for each filter, as long as the longest one; shorter ones end in zeros."""
+    found = [np.unique(row, return_inverse=True) for row in matrix]
+    books = np.zeros((len(found), max(len(book) for book, _ in found)), np.int8)
+    for row, (book, _) in zip(books, found, strict=True):
         row[: len(book)] = book
-    codes = np.concatenate([codes.reshape(-1) for _, codes in books])
-    return PackedWeights(values.reshape(-1), _code_stream(codes, bits), bits, longest, 0, matrix.shape[1])
+    return Codebooks(books, np.stack([codes.reshape(-1) for _, codes in found]).astype(np.int64))
 
 
 def _fours(matrix: NDArray[np.int8], kept: int) -> PackedWeights | None:
-    """What a four lacks is a zero at its first place, in front: where another weight has that place, it is written later."""
-    length = matrix.shape[1]
-    padded = np.pad(matrix, ((0, 0), (0, -length % _FOUR))).reshape(-1, _FOUR)
-    if int(np.count_nonzero(padded, axis=1).max()) > kept:
+    found = kept_of_fours(matrix, kept)
+    if found is None:
+        return None
+    values, places = found
+    return PackedWeights(values.reshape(-1), code_stream(places, _PLACE_BITS), _PLACE_BITS, 0, kept, matrix.shape[1])
+
+
+def kept_of_fours(matrix: NDArray[np.int8], kept: int) -> tuple[NDArray[np.int8], NDArray[np.int64]] | None:
+    """Values and places, [filters, fours, kept] each, where each four of a filter has at most so many weights that are not 0.
+
+    What a four lacks is a zero at its first place, in front: where another weight has that place, it is written later.
+    """
+    filters, length = matrix.shape
+    padded = np.pad(matrix, ((0, 0), (0, -length % _FOUR))).reshape(filters, -1, _FOUR)
+    if int(np.count_nonzero(padded, axis=2).max()) > kept:
         return None
     # A stable sort by "is not zero" brings the kept weights to the end, in their order.
-    order = np.argsort(padded != 0, axis=1, kind="stable")[:, -kept:]
-    values = np.take_along_axis(padded, order, axis=1)
-    places = np.where(values != 0, order, 0)
-    return PackedWeights(values.reshape(-1), _code_stream(places, _PLACE_BITS), _PLACE_BITS, 0, kept, length)
+    order = np.argsort(padded != 0, axis=2, kind="stable")[:, :, -kept:]
+    values = np.take_along_axis(padded, order, axis=2)
+    return values, np.where(values != 0, order, 0)
 
 
 def _unpack_fours(packed: PackedWeights, filters: int) -> NDArray[np.int8]:
@@ -121,11 +149,8 @@ def _unpack_fours(packed: PackedWeights, filters: int) -> NDArray[np.int8]:
     return padded.reshape(filters, -1)[:, : packed.filter_len]
 
 
-def _bits_for(values: int) -> int:
-    return max(1, (values - 1).bit_length())
-
-
-def _code_stream(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
+def code_stream(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
+    """Codes of `bits` bits one after the other, the lowest bit of a byte first; the last byte ends in zeros."""
     each = codes.reshape(-1, 1).astype(np.uint8) >> np.arange(bits, dtype=np.uint8) & 1
     return np.packbits(each.reshape(-1), bitorder="little")
 

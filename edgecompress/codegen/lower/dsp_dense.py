@@ -1,0 +1,85 @@
+"""Dense layers from packed weights for cores with the DSP extension (docs/kernels.md says when)."""
+
+from __future__ import annotations
+
+from edgecompress.codegen.lower.dense import DenseLayer, read_dense
+from edgecompress.codegen.lower.packing import FILTERS
+from edgecompress.codegen.lower.packing_dense import Codes, Fours, Nibbles, pack_dense
+from edgecompress.codegen.program import Constant, ConstantArg, LiteralArg, Names, Step
+from edgecompress.graph import Graph, Op
+
+_FOLDER = "dsp"
+_TABLE_WORD, _WORD_COST = 4, 3
+_SMALL_TABLE = 1024
+"""Bytes of scratch that are worth half of a layer's instructions wherever there are weights to pack: 16 values."""
+
+_FEWEST_ROWS = 4
+"""Of the table of pairs, which is filled four rows at a time."""
+
+
+def packed_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """From the smallest form of the weights that a kernel of its own takes, as fast as it is."""
+    layer = read_dense(graph, op, portable)
+    match None if layer is None else pack_dense(layer.matrix):
+        case Nibbles() as nibbles if layer is not None:
+            return _nibbles_step(layer, names, nibbles)
+        case Codes() as codes if layer is not None:
+            return _table_step(layer, names, codes) if _table_pays(layer, codes) else _books_step(layer, names, codes)
+        case Fours() as fours if layer is not None:
+            return _fours_step(layer, names, fours)
+        case _:
+            return None
+
+
+def small_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """The same without its table, where that is a large one."""
+    layer = read_dense(graph, op, portable)
+    match None if layer is None else pack_dense(layer.matrix):
+        case Codes() as codes if layer is not None and _table_pays(layer, codes) and _table_bytes(codes) > _SMALL_TABLE:
+            return _books_step(layer, names, codes)
+        case _:
+            return None
+
+
+def _table_pays(layer: DenseLayer, packed: Codes) -> bool:
+    """A table is of one codebook; a word of it takes three instructions, and a product saves one (benchmarks/packed.py)."""
+    out_len, in_len = layer.matrix.shape
+    products = layer.output.elements // out_len * (out_len + -out_len % FILTERS) * in_len
+    return len(packed.books) == 1 and products >= _WORD_COST * _table_bytes(packed) // _TABLE_WORD
+
+
+def _table_bytes(packed: Codes) -> int:
+    return _TABLE_WORD * max(_FEWEST_ROWS, 1 << packed.bits) << packed.bits
+
+
+def _nibbles_step(layer: DenseLayer, names: Names, packed: Nibbles) -> Step:
+    comment = f"{layer.weights_text}: {packed.base} + {packed.step} * u, u of 4 bits, in half words of four outputs"
+    words = Constant(names.constant("weights"), "uint32_t", packed.words, comment)
+    weights = (ConstantArg(words), LiteralArg(packed.base), LiteralArg(packed.step))
+    return layer.call(names, "ec_fully_connected_nibbles_dsp_s8", _FOLDER, weights)
+
+
+def _table_step(layer: DenseLayer, names: Names, packed: Codes) -> Step:
+    weights = (*_codes_arguments(layer, names, packed), LiteralArg(packed.books.size), LiteralArg(packed.bits))
+    return layer.call(names, "ec_fully_connected_codes_dsp_s8", _FOLDER, weights, scratch_bytes=_table_bytes(packed))
+
+
+def _books_step(layer: DenseLayer, names: Names, packed: Codes) -> Step:
+    arguments, bits = _codes_arguments(layer, names, packed), LiteralArg(packed.bits)
+    if len(packed.books) == 1:
+        return layer.call(names, "ec_fully_connected_book_dsp_s8", _FOLDER, (*arguments, bits))
+    return layer.call(names, "ec_fully_connected_books_dsp_s8", _FOLDER, (*arguments, LiteralArg(packed.books.shape[1]), bits))
+
+
+def _codes_arguments(layer: DenseLayer, names: Names, packed: Codes) -> tuple[ConstantArg, ConstantArg]:
+    count, values = packed.books.shape
+    codes = Constant(names.constant("codes"), "uint8_t", packed.stream, f"{layer.weights_text}: codes of {packed.bits} bits, by pairs")
+    return ConstantArg(codes), ConstantArg(
+        Constant(names.constant("books"), "int8_t", packed.books.reshape(-1), f"codebooks [{count}][{values}]")
+    )
+
+
+def _fours_step(layer: DenseLayer, names: Names, packed: Fours) -> Step:
+    comment = f"{layer.weights_text}: {packed.kept} of each four inputs, of four outputs, and their places"
+    weights = (ConstantArg(Constant(names.constant("weights"), "int8_t", packed.stream, comment)), LiteralArg(packed.kept))
+    return layer.call(names, "ec_fully_connected_fours_dsp_s8", _FOLDER, weights)

@@ -1,0 +1,31 @@
+/* Dense layer, int8, for the DSP extension, weights as codes into a codebook of each output, looked up one by one. */
+#include "ec_types.h"
+
+/* The codebooks of four outputs. */
+typedef struct {
+    const int8_t *of[4];
+} four_books;
+
+#define EC_CODES_TABLE four_books
+#define EC_CODES_PAIR(table, output, pair, bits) \
+    ec_pack16((table).of[output][(pair) & ((1 << bits) - 1)], (table).of[output][(pair) >> bits])
+#include "ec_dsp_codes.h"
+
+void ec_fully_connected_books_dsp_s8(
+        const ec_dense_params *p, const int8_t *in, const uint8_t *codes, const int8_t *books, int32_t book_stride, int32_t bits,
+        const int32_t *twice_bias, const ec_scale *scales, int8_t *out)
+{
+    for (int32_t b = 0; b < p->batches; b++, in += p->in_len, out += p->out_len) {
+        int8_t last[4];
+        const int8_t *const rest = ec_dense_rest(in, p->in_len, last);
+        const uint8_t *at = codes;
+        for (int32_t o = 0; o < p->out_len; o += 4) {
+            int32_t sums[4] = { 0, 0, 0, 0 };
+            four_books four;
+            for (int32_t k = 0; k < 4; k++)
+                four.of[k] = books + (o + k < p->out_len ? o + k : o) * book_stride;
+            at = ec_sum_codes(bits, in, p->in_len >> 2, rest, at, four, sums);
+            ec_dense_outputs(p, sums, o, twice_bias, scales, out);
+        }
+    }
+}
