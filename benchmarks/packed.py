@@ -1,6 +1,7 @@
 """What packed weights cost and save: instructions on a Cortex-M4 and bytes of weights, by layer and form.
 
     python benchmarks/packed.py               every layer and form
+    python benchmarks/packed.py --blocks      zero blocks of four inputs, which the default (speed) leaves out too
     python benchmarks/packed.py --quick       one layer
 
 Each row is a layer, each cell `instructions of the packed layer / of the layer with the core's own kernels` and
@@ -62,6 +63,17 @@ def of_four(kept: int) -> Callable[[_Weights], _Weights]:
     return sparse
 
 
+def of_blocks(share: float) -> Callable[[_Weights], _Weights]:
+    """Weights of which this share of the fours along the inputs is not all 0."""
+
+    def sparse(w: _Weights) -> _Weights:
+        rows = w.reshape(-1, 4)
+        kept = np.random.default_rng(3).permutation(len(rows)) < share * len(rows)
+        return np.where(kept[:, None], rows, 0).astype(np.int8).reshape(w.shape)
+
+    return sparse
+
+
 FORMS: dict[str, Callable[[_Weights], _Weights]] = {
     "32 values": scattered(32),
     "16 values": scattered(16),
@@ -71,30 +83,37 @@ FORMS: dict[str, Callable[[_Weights], _Weights]] = {
     "1:4": of_four(1),
 }
 
+BLOCK_FORMS: dict[str, Callable[[_Weights], _Weights]] = {f"{share:.0%} of the blocks": of_blocks(share) for share in (0.5, 0.4, 0.25, 0.1)}
+BLOCK_LAYERS = (conv(8, 64, 64, size=1), conv(8, 32, 32), dense(64, 64), dense(128, 128), dense(640, 128))
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one small layer")
-    layers = (conv(4, 8, 8, size=1),) if parser.parse_args().quick else LAYERS
+    parser.add_argument("--blocks", action="store_true", help="zero blocks, with default options")
+    arguments = parser.parse_args()
+    blocks = arguments.blocks
+    layers = (conv(4, 8, 8, size=1),) if arguments.quick else BLOCK_LAYERS if blocks else LAYERS
+    forms, optimize = (BLOCK_FORMS, Optimize.SPEED) if blocks else (FORMS, Optimize.SIZE)
     graph, values = model_of(layers)
     target = load_target(CORES["m4"])
     own = count(graph, values, target, target.kernels)
     own_bytes = constants(graph, Optimize.SPEED)
     columns = []
-    for form in FORMS.values():
+    for form in forms.values():
         packed = with_weights(graph, form)
-        counted = count(packed, values, target, target.kernels, generate_packed(packed, target.kernels))
-        size = constants(packed, Optimize.SIZE)
+        counted = count(packed, values, target, target.kernels, generate_packed(packed, target.kernels, optimize))
+        size = constants(packed, optimize)
         columns.append([f"{c.per_mac / o.per_mac:.2f}, {s / b:.2f}" for c, o, s, b in zip(counted, own, size, own_bytes, strict=True)])
-    heads = ["layer", "per MAC, unpacked", *FORMS]
+    heads = ["layer", "per MAC, unpacked", *forms]
     rows = [[layer.name, f"{o.per_mac:.2f}", *cells] for layer, o, *cells in zip(layers, own, *columns, strict=True)]
     print("\n".join(markdown_lines(heads, rows)))
     return 0
 
 
-def generate_packed(graph: Graph, kernels: KernelSet) -> GeneratedModel:
-    """The smallest constants with the fastest kernels for them, whatever arena they take."""
-    steps, aliases = lower(graph, kernels=kernels, optimize=Optimize.SIZE)
+def generate_packed(graph: Graph, kernels: KernelSet, optimize: Optimize) -> GeneratedModel:
+    """The kernels of `lower`: for size the smallest constants with the fastest kernels for them, whatever arena they take."""
+    steps, aliases = lower(graph, kernels=kernels, optimize=optimize)
     plan = plan_arena(steps, aliases, graph)
     model = generate_aot(graph)
     info = replace(model.info, arena_bytes=plan.arena_bytes, plan=plan.buffers, arena_bound_bytes=plan.bound_bytes)

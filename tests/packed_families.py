@@ -51,7 +51,9 @@ class _Packable(OpCases):
             return super().constant(values, dtype, **quantization)
         if self.rng.random() < 0.25:
             return self.builder.tensor(array.shape, "int4", data=array >> 4, **_symmetric(quantization))
-        return super().constant(self.pick(few_values, few_steps, few_in_a_filter, sparse_fours)(self, array), dtype, **quantization)
+        return super().constant(
+            self.pick(few_values, few_steps, few_in_a_filter, sparse_fours, sparse_blocks)(self, array), dtype, **quantization
+        )
 
 
 def few_values(c: OpCases, weights: NDArray[np.int8], *counts: int) -> NDArray[np.int8]:
@@ -83,6 +85,15 @@ def sparse_fours(c: OpCases, weights: NDArray[np.int8]) -> NDArray[np.int8]:
         for first in range(0, len(row), 4):
             four = row[first : first + 4]
             four[c.rng.permutation(len(four))[kept:]] = 0
+    return rows.reshape(weights.shape)
+
+
+def sparse_blocks(c: OpCases, weights: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Most fours of a slice are all zero, in some slices all of them."""
+    rows = weights.reshape(len(weights), -1).copy()
+    for row in rows:
+        dropped = c.rng.random(-(-row.size // 4)) < c.pick(0.5, 0.8, 0.95, 1.0)
+        row[np.repeat(dropped, 4)[: row.size]] = 0
     return rows.reshape(weights.shape)
 
 

@@ -38,19 +38,28 @@ static inline const int8_t *ec_dense_rest(const int8_t *in, int32_t in_len, int8
     return four;
 }
 
-/* Outputs `first` to `first + 3`, as far as there are any, from their sums over raw inputs. */
+/* Outputs `first` to `first + 3`, as far as there are any, from their sums over raw inputs; not yet clamped. */
 EC_OUT_OF_LINE void ec_dense_outputs(
         const ec_dense_params *p, const int32_t sums[4], int32_t first, const int32_t *twice_bias, const ec_scale *scales, int8_t *out)
 {
-    const int32_t count = p->out_len - first < 4 ? p->out_len - first : 4;
-    const ec_scale *scale = (const ec_scale *)(const void *)((const int8_t *)scales + first * p->scale_bytes);
+    const int32_t scale_bytes = p->scale_bytes, twice_zero_point = 2 * p->out_zero_point + 1;
+    const int8_t *scale = (const int8_t *)scales + first * scale_bytes;
+    const int32_t *const end = twice_bias + (p->out_len - first < 4 ? p->out_len : first + 4);
+    out += first;
     EC_ROLLED
-    for (int32_t i = first; i < first + count; i++) {
-        const ec_channel channel = { twice_bias[i], scale->multiplier, scale->shift };
-        const int32_t value = ec_channel_output(&channel, 2 * *sums++, 2 * p->out_zero_point + 1);
-        out[i] = (int8_t)ec_clamp(value, p->out_min, p->out_max);
-        scale = (const ec_scale *)(const void *)((const int8_t *)scale + p->scale_bytes);
+    for (const int32_t *bias = twice_bias + first; bias != end; bias++, scale += scale_bytes) {
+        const ec_scale *const s = (const ec_scale *)(const void *)scale;
+        const ec_channel channel = { *bias, s->multiplier, s->shift };
+        *out++ = ec_channel_output(&channel, 2 * *sums++, twice_zero_point);
     }
+}
+
+/* A row of outputs within the bounds of the fused activation. */
+static inline void ec_dense_clamp(const ec_dense_params *p, int8_t *out)
+{
+    if (p->out_min > -128 || p->out_max < 127)
+        for (int32_t i = 0; i < p->out_len; i++)
+            out[i] = (int8_t)ec_clamp(out[i], p->out_min, p->out_max);
 }
 
 #endif

@@ -75,6 +75,19 @@ void ec_fully_connected_fours_dsp_s8(
         const ec_scale *scales,       // [out_len], or [1]; with shifts as in ec_channel
         int8_t *out);                 // [batches][out_len]
 
+/* Inputs among which a byte places a block of four, less one four: a byte also counts the blocks. */
+enum { EC_BLOCK_INPUTS = 1020 };
+
+/* Block-sparse weights, in_len a multiple of 4: for each output and each EC_BLOCK_INPUTS of its inputs a byte with the number of blocks that
+ * are not all zero, then for each the place of its inputs in fours and its four weights. */
+void ec_fully_connected_blocks_dsp_s8(
+        const ec_dense_params *p,
+        const int8_t *in,             // [batches][in_len]
+        const int8_t *blocks,
+        const int32_t *twice_bias,    // [out_len], folded and doubled
+        const ec_scale *scales,       // [out_len], or [1]; with shifts as in ec_channel
+        int8_t *out);                 // [batches][out_len]
+
 #ifdef __cplusplus
 }
 #endif

@@ -38,7 +38,7 @@ def kept_of_four(kept: int) -> NDArray[np.int8]:
 RANDOM = cases_of("packed_dense", 7, 200, 64)
 CALLS = {
     **{"ec_fully_connected_nibbles_dsp_s8": 4, "ec_fully_connected_codes_dsp_s8": 8, "ec_fully_connected_book_dsp_s8": 3},
-    **{"ec_fully_connected_books_dsp_s8": 3, "ec_fully_connected_fours_dsp_s8": 3},
+    **{"ec_fully_connected_books_dsp_s8": 3, "ec_fully_connected_fours_dsp_s8": 3, "ec_fully_connected_blocks_dsp_s8": 1},
 }
 """Of each kernel, that the random layers must come to."""
 
@@ -94,6 +94,21 @@ def test_a_packed_layer_costs_little(form: str, tmp_path: Path) -> None:
     assert called == kernel
     assert after < cost * before, f"{after / before:.2f} of the unpacked layer's instructions"
     assert weight_bytes(graph, Optimize.SIZE) <= share * UNITS * (DEPTH + 2) + 32
+
+
+@pytest.mark.parametrize(("dropped", "cost", "share"), [(0.0, 1.0, 1.0), (0.75, 0.75, 0.34), (0.9, 0.4, 0.15)])
+def test_zero_blocks_are_neither_stored_nor_multiplied(dropped: float, cost: float, share: float, tmp_path: Path) -> None:
+    """Also for speed: instructions and flash fall with the fours of inputs that are all zero; without them the layer is the whole one."""
+    pytest.importorskip("unicorn", reason="needs the emulator: pip install unicorn")
+    whole = drawn(list(range(-127, 128)))[:, :320]
+    keep = np.random.default_rng(2).random((UNITS, 80)) >= dropped
+    value = INPUT[:, :320]
+    _, before, kernel = counted(dense_graph(whole), Optimize.SPEED, tmp_path / "whole", value)
+    graph = dense_graph(np.where(np.repeat(keep, 4, axis=1), whole, 0).astype(np.int8))
+    came, after, called = counted(graph, Optimize.SPEED, tmp_path / "sparse", value)
+    assert came == run_reference(graph, [value])[graph.outputs[0]].tobytes()
+    assert called == ("ec_fully_connected_blocks_dsp_s8" if dropped else kernel)
+    assert after <= cost * before and weight_bytes(graph, Optimize.SPEED) <= share * whole.size
 
 
 def test_sums_of_nibbles_are_taken_apart_in_time(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecompress.codegen.lower.packing_dense import Codes, DensePacking, Fours, Nibbles, pack_dense
+from edgecompress.codegen.lower.packing_dense import Codes, DensePacking, Fours, Nibbles, dense_blocks, pack_dense
 
 SHAPE = (6, 11)
 FOURS = 2, 3
@@ -76,3 +76,19 @@ def test_weights_come_back(matrix: NDArray[np.int8], form: type[DensePacking], s
 def test_many_values_have_no_form() -> None:
     """33 values in each output, none of them 0."""
     assert pack_dense(np.tile(np.arange(1, 34, dtype=np.int8) * np.array(3, np.int8), (4, 2))) is None
+
+
+def test_blocks_that_are_not_zero() -> None:
+    """Each after its place among 255 fours; in front the number of them, for each 1,020 inputs, up to all; an empty output has none."""
+    weights = np.zeros((3, 1028), np.int8)
+    weights[0, [5, 7, 1018, 1021]] = 1, -2, 3, -4
+    weights[2] = 9
+    blocks = dense_blocks(weights)
+    assert blocks is not None and blocks.count == 3 + 257
+    first = [2, 1, 0, 1, 0, -2, 254, 0, 0, 3, 0, 1, 0, 0, -4, 0, 0]
+    assert blocks.stream[: len(first) + 2].tolist() == [n - 256 if n > 127 else n for n in first] + [0, 0]
+    assert blocks.stream[len(first) + 2 :].view(np.uint8).tolist() == [
+        *(255, *(n for place in range(255) for n in (place, 9, 9, 9, 9))),
+        *(2, 0, 9, 9, 9, 9, 1, 9, 9, 9, 9),
+    ]
+    assert dense_blocks(weights[:, :1027]) is None

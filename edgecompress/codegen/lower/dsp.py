@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES
 from edgecompress.codegen.lower.dense import read_dense
-from edgecompress.codegen.lower.dsp_dense import packed_fully_connected, small_fully_connected
+from edgecompress.codegen.lower.dsp_dense import packed_fully_connected, small_fully_connected, sparse_fully_connected
 from edgecompress.codegen.lower.elementwise import is_plain_sum
 from edgecompress.codegen.lower.layers import read_convolution
 from edgecompress.codegen.lower.leads import pixels_lead, rows_lead
@@ -138,6 +138,11 @@ def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step |
     return layer.step(names, "ec_depthwise_conv2d_dsp_s8", FOLDER, (portable.arguments[2],), scratch, lead)
 
 
+def best_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Sparse where that is faster, else dense."""
+    return sparse_fully_connected(graph, op, names, portable) or fast_fully_connected(graph, op, names, portable)
+
+
 def fast_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     """Four outputs at once, without scratch. Not for weights that the model computes or that have a zero point."""
     layer = read_dense(graph, op, portable)
@@ -162,7 +167,7 @@ def _pack_groups(matrix: NDArray[np.int8], groups: int, pairs: list[tuple[int, i
 
 LOWER: dict[str, FastLowering] = {
     "DEPTHWISE_CONV_2D": fast_depthwise,
-    "FULLY_CONNECTED": fast_fully_connected,
+    "FULLY_CONNECTED": best_fully_connected,
     "ADD": fast_add,
     "SUB": fast_add,
     "CONV_2D": best_conv2d,

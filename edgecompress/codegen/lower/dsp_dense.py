@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgecompress.codegen.lower.dense import DenseLayer, read_dense
 from edgecompress.codegen.lower.packing import FILTERS
-from edgecompress.codegen.lower.packing_dense import Codes, Fours, Nibbles, pack_dense
+from edgecompress.codegen.lower.packing_dense import Codes, DenseBlocks, Fours, Nibbles, dense_blocks, pack_dense
 from edgecompress.codegen.program import Constant, ConstantArg, LiteralArg, Names, Step
 from edgecompress.graph import Graph, Op
 
@@ -13,8 +13,28 @@ _TABLE_WORD, _WORD_COST = 4, 3
 _SMALL_TABLE = 1024
 """Bytes of scratch that are worth half of a layer's instructions wherever there are weights to pack: 16 values."""
 
+# Instructions of one row of inputs: a product of the dense kernel and an output, a block and an output.
+_DENSE_PRODUCT, _DENSE_OUTPUT = 1.02, 16
+_BLOCK_COST, _BLOCK_OUTPUT = 9.8, 48
+
 _FEWEST_ROWS = 4
 """Of the table of pairs, which is filled four rows at a time."""
+
+
+def sparse_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """Only blocks of four inputs that are not all zero, where that takes fewer instructions than the dense kernel."""
+    layer = read_dense(graph, op, portable)
+    blocks = None if layer is None else dense_blocks(layer.matrix)
+    if layer is None or blocks is None or not _blocks_pay(layer, blocks):
+        return None
+    return _blocks_step(layer, names, blocks)
+
+
+def _blocks_pay(layer: DenseLayer, blocks: DenseBlocks) -> bool:
+    """Whether blocks take fewer instructions than all weights; figures from benchmarks/packed.py."""
+    out_len, in_len = layer.matrix.shape
+    dense = (out_len + -out_len % FILTERS) * (_DENSE_PRODUCT * in_len + _DENSE_OUTPUT)
+    return bool(_BLOCK_COST * blocks.count + _BLOCK_OUTPUT * out_len < dense)
 
 
 def packed_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
@@ -27,6 +47,8 @@ def packed_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -
             return _table_step(layer, names, codes) if _table_pays(layer, codes) else _books_step(layer, names, codes)
         case Fours() as fours if layer is not None:
             return _fours_step(layer, names, fours)
+        case DenseBlocks() as blocks if layer is not None:
+            return _blocks_step(layer, names, blocks)
         case _:
             return None
 
@@ -83,3 +105,9 @@ def _fours_step(layer: DenseLayer, names: Names, packed: Fours) -> Step:
     comment = f"{layer.weights_text}: {packed.kept} of each four inputs, of four outputs, and their places"
     weights = (ConstantArg(Constant(names.constant("weights"), "int8_t", packed.stream, comment)), LiteralArg(packed.kept))
     return layer.call(names, "ec_fully_connected_fours_dsp_s8", _FOLDER, weights)
+
+
+def _blocks_step(layer: DenseLayer, names: Names, packed: DenseBlocks) -> Step:
+    comment = f"{layer.weights_text}: {packed.count} of {layer.matrix.size // 4} blocks of 4, with their places"
+    weights = (ConstantArg(Constant(names.constant("blocks"), "int8_t", packed.stream, comment)),)
+    return layer.call(names, "ec_fully_connected_blocks_dsp_s8", _FOLDER, weights)

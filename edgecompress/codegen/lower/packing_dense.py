@@ -3,7 +3,9 @@
     nibbles   base + step * u, u of four bits: one element of four outputs in each half word
     codes     places in codebooks of at most 32 values: elements 0 and 2, then 1 and 3, of each of four outputs
     fours     one or two weights of each four along the inputs, and their places
+    blocks    fours along the inputs that are not all zero
 
+The first three go by fours of outputs and fours of inputs,
 Outputs and inputs are padded to fours.
 """
 
@@ -21,6 +23,8 @@ from edgecompress.codegen.lower.packing import FILTERS
 _FOUR = 4
 _NIBBLES = 16
 _WIDEST_PAIRED = 5
+_BLOCK_INPUTS = 1020
+"""EC_BLOCK_INPUTS: 255 fours, which a byte counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +83,32 @@ class Fours:
         return self.stream.size
 
 
-DensePacking = Nibbles | Codes | Fours
+@dataclass(frozen=True, eq=False)
+class DenseBlocks:
+    """The fours of an output's weights that are not all zero.
+
+    Attributes:
+        stream: int8: for each output and each 1,020 of its inputs the number of blocks, then their places and weights.
+        count: blocks of all outputs.
+    """
+
+    stream: NDArray[np.int8]
+    count: int
+
+    @property
+    def bytes(self) -> int:
+        """What it takes of the flash."""
+        return self.stream.size
+
+
+DensePacking = Nibbles | Codes | Fours | DenseBlocks
 
 
 def pack_dense(matrix: NDArray[np.int8]) -> DensePacking | None:
     """The smallest form of [outputs, inputs], or None where no form takes these weights."""
-    forms = [form for form in (_nibbles(matrix), _codes(matrix, find_book), _codes(matrix, find_books), _fours(matrix)) if form is not None]
-    return min(forms, key=lambda form: form.bytes, default=None)
+    forms = (_nibbles(matrix), _codes(matrix, find_book), _codes(matrix, find_books), _fours(matrix), dense_blocks(matrix))
+    found = [form for form in forms if form is not None]
+    return min(found, key=lambda form: form.bytes, default=None)
 
 
 def _nibbles(matrix: NDArray[np.int8]) -> Nibbles | None:
@@ -118,6 +141,21 @@ def _fours(matrix: NDArray[np.int8]) -> Fours | None:
     shifted = _by_slot(places) << np.arange(0, 8, 2)
     blocks = np.concatenate([weights.reshape(*weights.shape[:2], -1), shifted.sum(axis=-1).astype(np.uint8).view(np.int8)], axis=-1)
     return Fours(np.ascontiguousarray(blocks), kept)
+
+
+def dense_blocks(matrix: NDArray[np.int8]) -> DenseBlocks | None:
+    """The blocks of [outputs, inputs]; None for inputs that are no fours."""
+    if matrix.shape[1] % _FOUR:
+        return None
+    stream, count = bytearray(), 0
+    for row in matrix:
+        for first in range(0, len(row), _BLOCK_INPUTS):
+            fours = row[first : first + _BLOCK_INPUTS].reshape(-1, _FOUR)
+            kept = np.flatnonzero(fours.any(axis=1))
+            stream.append(len(kept))
+            stream += np.column_stack([kept.astype(np.uint8), fours[kept].view(np.uint8)]).tobytes()
+            count += len(kept)
+    return DenseBlocks(np.frombuffer(bytes(stream), np.int8), count)
 
 
 def _by_slot(kept: NDArray[np.integer]) -> NDArray[np.integer]:

@@ -17,5 +17,6 @@ void ec_fully_connected_book_dsp_s8(
             at = ec_sum_codes(bits, in, p->in_len >> 2, rest, at, book, sums);
             ec_dense_outputs(p, sums, o, twice_bias, scales, out);
         }
+        ec_dense_clamp(p, out);
     }
 }

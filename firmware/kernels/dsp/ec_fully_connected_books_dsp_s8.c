@@ -27,5 +27,6 @@ void ec_fully_connected_books_dsp_s8(
             at = ec_sum_codes(bits, in, p->in_len >> 2, rest, at, four, sums);
             ec_dense_outputs(p, sums, o, twice_bias, scales, out);
         }
+        ec_dense_clamp(p, out);
     }
 }

@@ -66,5 +66,6 @@ void ec_fully_connected_fours_dsp_s8(
             }
             ec_dense_outputs(p, sums, o, twice_bias, scales, out);
         }
+        ec_dense_clamp(p, out);
     }
 }

@@ -60,5 +60,6 @@ void ec_fully_connected_nibbles_dsp_s8(
                 whole_sums[i] = (int32_t)(of_base + (uint32_t)step * sums[i]);
             ec_dense_outputs(p, whole_sums, o, twice_bias, scales, out);
         }
+        ec_dense_clamp(p, out);
     }
 }
