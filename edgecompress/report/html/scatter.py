@@ -149,7 +149,7 @@ def _drawing(points: Sequence[Point], front: Sequence[Point], unit: str, label: 
             x=percent(100 * label.place),
             y=label.height + (18 if label.is_below else -9),
             text_anchor="middle",
-            class_="number",
+            class_="number over-plot",
         )
         for label in labels_of(labelled, across, height_of)
     ]
