@@ -59,25 +59,7 @@ CHAINS: tuple[Family, ...] = (op_chains.convolution_chain, op_chains.chain, sixt
 """Several ops in a row on an arena in which outputs overlap inputs."""
 
 OTHERS: tuple[Family, ...] = (
-    op_families.add,
-    op_families.sub,
-    op_families.mul,
-    op_families.prelu,
-    op_families.maximum,
-    op_families.unary,
-    op_families.every_count,
-    op_families.quantize_types,
-    op_families.softmax,
-    op_families.pool,
-    op_families.mean,
-    op_families.sum_,
-    op_families.pad,
-    op_families.transpose,
-    op_families.strided_slice,
-    op_families.concatenation,
-    op_families.split,
-    op_families.pack,
-    op_families.resize,
+    *(family for family in op_families.FAMILIES if family is not op_families.rename),
     *(family for family in sixteen_families.FAMILIES if family not in WEIGHTED),
 )
 

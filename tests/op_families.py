@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.op_cases import OpCases
+from tests.op_cases import Family, OpCases
 
 
 def activation(c: OpCases, scale: float) -> str:
@@ -279,3 +279,27 @@ def resize(c: OpCases) -> None:
     q = c.quantization()
     inputs = [c.input((n, h, w, depth), **q), c.constant([oh, ow])]
     c.builder.op(kind, inputs, [c.output((n, oh, ow, depth), **q)], align_corners=align, half_pixel_centers=half)
+
+
+FAMILIES: tuple[Family, ...] = (
+    add,
+    sub,
+    mul,
+    prelu,
+    maximum,
+    unary,
+    every_count,
+    quantize_types,
+    softmax,
+    pool,
+    mean,
+    sum_,
+    pad,
+    transpose,
+    strided_slice,
+    concatenation,
+    split,
+    pack,
+    rename,
+    resize,
+)

@@ -8,20 +8,16 @@ No Swift compiler has seen what is written here; README.md in the package says s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from edgecompress.build.android.module import Golden, Module, TensorSpec, describe
 from edgecompress.build.android.sidecar import render_sidecar
 from edgecompress.build.android.vectors import render_vectors
+from edgecompress.build.skeletons import Skeletons
 from edgecompress.graph import Graph
-from edgecompress.resources import resource_dir
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 # The pod TensorFlowLiteC.
 RUNTIME = "2.17"
@@ -52,7 +48,7 @@ def swift_package(
     module = describe(model, graph, _NO_PACKAGE, name=name, labels=labels, golden=golden, source_sha256=source_sha256)
     kit = kit_name(module)
     values = _values(module, kit)
-    files = {path: _render(skeleton, values) for path, skeleton in _skeletons(kit, module).items()}
+    files = {path: _SKELETONS.render(skeleton, values).encode("utf-8") for path, skeleton in _skeletons(kit, module).items()}
     resources, tests = f"Sources/{kit}/Resources", f"Tests/{kit}Tests"
     files[f"{resources}/{module.names.asset}.tflite"] = model
     files[f"{resources}/{module.names.asset}.json"] = _sidecar(module)
@@ -143,23 +139,4 @@ def _whole(label: str) -> str:
     return label.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _render(skeleton: str, values: Mapping[str, Any]) -> bytes:
-    return _environment().get_template(skeleton).render(values).encode("utf-8")
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(resource_dir("firmware") / "swift"),
-        undefined=StrictUndefined,
-        # Swift, Ruby and Markdown are no HTML.
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        newline_sequence="\n",
-    )
-    environment.filters["swift"] = swift_string
-    return environment
+_SKELETONS = Skeletons("swift", swift=swift_string)

@@ -4,34 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests import op_families
 from tests.op_cases import Family
+from tests.op_families import FAMILIES
 from tests.op_matches import FamilyMatches, check_numpy
 
 pytest.importorskip("tflite_micro", reason="needs TensorFlow Lite Micro's host wheel: pip install tflite-micro")
-
-FAMILIES: tuple[Family, ...] = (
-    op_families.add,
-    op_families.sub,
-    op_families.mul,
-    op_families.prelu,
-    op_families.maximum,
-    op_families.unary,
-    op_families.every_count,
-    op_families.quantize_types,
-    op_families.softmax,
-    op_families.pool,
-    op_families.mean,
-    op_families.sum_,
-    op_families.pad,
-    op_families.transpose,
-    op_families.strided_slice,
-    op_families.concatenation,
-    op_families.split,
-    op_families.pack,
-    op_families.rename,
-    op_families.resize,
-)
 
 
 def by_name(family: Family) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgecompress.artifact import Engine, GeneratedModel
 from edgecompress.build.kernel_files import kernel_files
 from edgecompress.build.layouts.golden import golden_tensors
-from edgecompress.build.layouts.render import render
+from edgecompress.build.skeletons import Skeletons
 
 if TYPE_CHECKING:
     from edgecompress.build.android import Golden
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Names of Arduino libraries end at 63 characters (library specification, "name").
 _LONGEST_LIBRARY_NAME = 63
 _LIBRARY_ENDING = "_model"
+
+_SKELETONS = Skeletons("layouts")
 
 
 class ProjectLayout(Enum):
@@ -52,11 +54,14 @@ def layout_files(generated: GeneratedModel, golden: Golden, layout: ProjectLayou
     """
     library = library_name(generated.info.name)
     values = _template_values(generated, golden, layout, library)
-    model = {**_model_sources(generated, layout), **{f"ec_golden.{kind}": render(f"common/ec_golden.{kind}.in", values) for kind in "ch"}}
+    model = {
+        **_model_sources(generated, layout),
+        **{f"ec_golden.{kind}": _SKELETONS.render(f"common/ec_golden.{kind}.in", values) for kind in "ch"},
+    }
     values["sources"] = sorted(name for name in model if not name.endswith(".h"))
     folder, skeletons = _skeletons(layout, library, tflm=generated.info.engine is Engine.TFLM)
-    files = {path: render(skeleton, values) for path, skeleton in skeletons.items()}
-    files["README.md"] = render("common/README.md.in", values) + render(f"{layout.value}/README.md.in", values)
+    files = {path: _SKELETONS.render(skeleton, values) for path, skeleton in skeletons.items()}
+    files["README.md"] = _SKELETONS.render("common/README.md.in", values) + _SKELETONS.render(f"{layout.value}/README.md.in", values)
     files |= {f"{folder}model/{name}": text for name, text in model.items()}
     return dict(sorted(files.items()))
 

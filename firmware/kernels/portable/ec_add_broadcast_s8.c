@@ -5,5 +5,5 @@
 
 void ec_add_broadcast_s8(const ec_add_params *p, const ec_broadcast *shape, const int8_t *a, const int8_t *b, int8_t *out)
 {
-    ec_for_each_row(shape, p, ec_add_row, a, b, out);
+    ec_for_each_row_s8(shape, p, ec_add_row, a, b, out);
 }

@@ -15,5 +15,5 @@ static inline void minimum_row(const void *params, const int8_t *a, int32_t a_st
 
 void ec_minimum_s8(const ec_broadcast *shape, const int8_t *a, const int8_t *b, int8_t *out)
 {
-    ec_for_each_row(shape, NULL, minimum_row, a, b, out);
+    ec_for_each_row_s8(shape, NULL, minimum_row, a, b, out);
 }

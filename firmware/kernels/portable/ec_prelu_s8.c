@@ -21,5 +21,5 @@ static inline void prelu_row(const void *params, const int8_t *a, int32_t a_step
 
 void ec_prelu_s8(const ec_prelu_params *p, const ec_broadcast *shape, const int8_t *a, const int8_t *slope, int8_t *out)
 {
-    ec_for_each_row(shape, p, prelu_row, a, slope, out);
+    ec_for_each_row_s8(shape, p, prelu_row, a, slope, out);
 }
