@@ -18,7 +18,7 @@ missing=$(.ci/debian_packages.sh) || missing=${missing:-"the Debian packages of 
 step "ruff format" "$venv/bin/ruff" format --check .
 step "ruff check" "$venv/bin/ruff" check .
 step "mypy" "$venv/bin/mypy"
-step "pytest" "$venv/bin/python" -m pytest -rs -n "$jobs" --dist loadfile "$@"
+step "pytest" "$venv/bin/python" -m pytest -rs --durations=25 -n "$jobs" --dist loadfile "$@"
 
 [ -z "$failed" ] || printf '%s\n' "make test: failed: $failed" >&2
 [ -z "$missing" ] || printf '%s\n' "make test: $missing" >&2
