@@ -29,7 +29,7 @@ from edgecompress.codegen.lower import (
     wide,
 )
 from edgecompress.codegen.lower.rules import TFLM_HINT, FastLowering, Lowering, unsupported
-from edgecompress.codegen.lower.views import better_view
+from edgecompress.codegen.lower.views import views, without_dead_taps
 from edgecompress.codegen.program import Alias, Names, Step, constant_bytes
 from edgecompress.errors import ModelError, UnsupportedOpError
 from edgecompress.graph import DType, Graph, Op
@@ -93,6 +93,9 @@ def choices(graph: Graph, op: Op, model: str, kernels: KernelSet, optimize: Opti
         UnsupportedOpError: as `lower`.
     """
     portable = lower_op(graph, op, model)
+    live, cropped = without_dead_taps(graph, op)
+    if cropped is not op:
+        graph, op, portable = live, cropped, lower_op(live, cropped, model)
     fast = _faster(graph, op, model, kernels, portable)
     if optimize is Optimize.SPEED or isinstance(fast, Alias) or isinstance(portable, Alias):
         return (fast,)
@@ -126,15 +129,15 @@ def _faster(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step
     if _is_sixteen(graph, op):
         fast = FASTER_SIXTEEN.get(kernels, {}).get(op.kind)
         return (fast and fast(graph, op, Names(model, op.index), portable)) or portable
-    view, viewed = better_view(graph, op)
-    start = lower_op(view, viewed, model)
-    if isinstance(start, Alias):
-        return portable
-    for table in FASTER[kernels]:
-        lowering = table.get(viewed.kind)
-        step = None if lowering is None else lowering(view, viewed, Names(model, op.index), start)
-        if step is not None:
-            return step
+    for view, viewed in views(graph, op):
+        start = lower_op(view, viewed, model)
+        if isinstance(start, Alias):
+            return portable
+        for table in FASTER[kernels]:
+            lowering = table.get(viewed.kind)
+            step = None if lowering is None else lowering(view, viewed, Names(model, op.index), start)
+            if step is not None:
+                return step
     return portable
 
 

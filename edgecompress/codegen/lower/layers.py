@@ -13,9 +13,10 @@ from edgecompress.codegen.lower.packing import FoldedBias, fold_bias, shifts_rig
 from edgecompress.codegen.lower.rules import input_tensor, output_tensor
 from edgecompress.codegen.lower.weighted import bias_values
 from edgecompress.codegen.program import Argument, Names, Overlap, ScratchArg, Step, TensorArg
-from edgecompress.graph import DepthwiseConvOptions, Graph, Op, Tensor
+from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op, Tensor
 from edgecompress.numerics.fixedpoint import FixedScale
 from edgecompress.numerics.scales import convolution_scales
+from edgecompress.numerics.window import pad_before
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +71,28 @@ def read_convolution(graph: Graph, op: Op, portable: Step) -> ConvolutionLayer |
     if not folded.fits or not shifts_right(scales):
         return None
     return ConvolutionLayer(portable, source, weights, output, values, matrix, folded, scales)
+
+
+def share_inside(options: ConvOptions, source: Tensor, weights: Tensor, output: Tensor) -> float:
+    """Which part of all windows' taps lies inside the image: the products that a portable kernel takes, of those that a fast one does."""
+    _, kh, kw, _ = weights.shape
+    rows = _taps_inside(source.shape[1], output.shape[1], kh, options.stride_h, options.dilation_h, options)
+    columns = _taps_inside(source.shape[2], output.shape[2], kw, options.stride_w, options.dilation_w, options)
+    return rows * columns / (output.shape[1] * output.shape[2] * kh * kw)
+
+
+def _taps_inside(size: int, count: int, taps: int, stride: int, dilation: int, options: ConvOptions) -> int:
+    start = -pad_before(options.padding, size, taps, stride, dilation)
+    places = start + stride * np.arange(count)[:, None] + dilation * np.arange(taps)[None, :]
+    return int(((places >= 0) & (places < size)).sum())
+
+
+def fewer_products(options: ConvOptions, layer: ConvolutionLayer, at_once: int, share: float) -> bool:
+    """Whether a kernel that takes so many pixels at once, padding and all, is faster than the portable one.
+
+    Args:
+        share: of the instructions of a portable product, that one of its products takes.
+    """
+    pixels = layer.output.elements // layer.output.shape[3]
+    slots = -(-pixels // at_once) * at_once
+    return share * slots / pixels < share_inside(options, layer.source, layer.weights, layer.output)

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES
 from edgecompress.codegen.lower.dense import read_dense
-from edgecompress.codegen.lower.layers import read_convolution
+from edgecompress.codegen.lower.layers import fewer_products, read_convolution
 from edgecompress.codegen.lower.leads import pixels_lead
 from edgecompress.codegen.lower.packing import FILTERS, RAISED, pack_single_filters
 from edgecompress.codegen.lower.rules import FastLowering
@@ -20,6 +20,9 @@ from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
 
 _PIXELS = 5
 """Output pixels that the kernel sums at once."""
+
+_SHARE = 0.53
+"""Of the instructions of a portable product that one of the convolution takes, where they are many (benchmarks/kernels.py)."""
 
 _MOST_ELEMENTS = 1 << 15
 """Of a window: 2^15 products of up to 255 * 128 stay within int32."""
@@ -37,6 +40,8 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
     """Five pixels against one filter after the other."""
     options, layer = op.options, read_convolution(graph, op, portable)
     if layer is None or not isinstance(options, ConvOptions) or layer.matrix.shape[1] > _MOST_ELEMENTS:
+        return None
+    if not fewer_products(options, layer, _PIXELS, _SHARE):
         return None
     filters, kh, kw, filter_c = layer.weights.shape
     groups = layer.source.shape[3] // filter_c

@@ -12,7 +12,7 @@ import numpy as np
 from edgecompress.codegen.lower.channels import CHANNEL_BYTES
 from edgecompress.codegen.lower.dense import read_dense
 from edgecompress.codegen.lower.elementwise import is_plain_sum
-from edgecompress.codegen.lower.layers import read_convolution
+from edgecompress.codegen.lower.layers import fewer_products, read_convolution
 from edgecompress.codegen.lower.leads import pixels_lead, rows_lead
 from edgecompress.codegen.lower.packing import FILTERS, RAISED, pack_element_pairs, pack_single_filters, worth_padding
 from edgecompress.codegen.lower.rules import FastLowering
@@ -23,6 +23,9 @@ from edgecompress.numerics.window import span
 _PIXELS, _FILTERS = 4, 2
 """That the convolution sums at once; an element of a pixel is a word in scratch."""
 
+_SHARE = 0.48
+"""Of the instructions of a portable product that one of the convolution takes, where they are many (benchmarks/kernels.py)."""
+
 _ROW_PIXELS = 4
 """Of a row of outputs that the depthwise kernel sums at once; a narrower row is padded to them."""
 
@@ -31,6 +34,8 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
     """Four pixels against two filters."""
     options, layer = op.options, read_convolution(graph, op, portable)
     if layer is None or not isinstance(options, ConvOptions):
+        return None
+    if not fewer_products(options, layer, _PIXELS, _SHARE):
         return None
     filters, kh, kw, filter_c = layer.weights.shape
     groups = layer.source.shape[3] // filter_c
