@@ -85,3 +85,24 @@ def test_views_compute_the_same_bytes(family: Family) -> None:
             np.testing.assert_array_equal(came.reshape(-1), expected[op.outputs[0]].reshape(-1), f"{op.options} {source.shape}")
     assert cropped > 20
     assert turned > 0
+
+
+def _classifier(filters: int, *, dense_beside: bool = False) -> list[str]:
+    """The kinds of a 1x1 layer on one pixel of 256 channels, best first."""
+    c = OpCases(9)
+    x = c.input((1, 1, 1, 256), scale=0.05, zero_point=0)
+    scales = np.full(filters, 0.01, np.float32)
+    weights = c.constant(c.data((filters, 1, 1, 256)), "int8", scale=scales, axis=0)
+    out = c.output((1, 1, 1, filters), scale=1.0, zero_point=0)
+    c.builder.op("CONV_2D", [x, weights], [out], padding="VALID", stride_h=1, stride_w=1)
+    if dense_beside:
+        flat = c.input((1, 4), scale=0.05, zero_point=0)
+        c.builder.op("FULLY_CONNECTED", [flat, c.constant(c.data((1, 4)), "int8", scale=0.01)], [c.output((1, 1), scale=1.0, zero_point=0)])
+    graph = read_tflite(c.build()[0], name="net")
+    return [op.kind for _, op in views(graph, graph.ops[0])]
+
+
+def test_a_small_single_window_brings_no_dense_kernel_in() -> None:
+    """Two classes of 256 channels stay a convolution first, sixteen do not, nor two where the dense kernel is there anyway."""
+    assert _classifier(2)[0] == "CONV_2D"
+    assert _classifier(16)[0] == _classifier(2, dense_beside=True)[0] == "FULLY_CONNECTED"

@@ -23,6 +23,9 @@ from edgecompress.numerics.window import pad_before, window_count
 # A dense layer's channels take 12 bytes, a convolution's about 5, which is one byte in twenty more beside that many weights; with fewer a
 # convolution is asked first.
 _DENSE_INPUTS = 128
+# The dense kernel's code is about 1,100 bytes on cores with DSP; fewer products than these do not earn it (a classifier of two classes behind
+# 256 channels would save 2,000 instructions), unless another layer brings it in.
+_DENSE_PRODUCTS = 4096
 
 
 def without_dead_taps(graph: Graph, op: Op) -> tuple[Graph, Op]:
@@ -52,11 +55,15 @@ def without_dead_taps(graph: Graph, op: Op) -> tuple[Graph, Op]:
 def views(graph: Graph, op: Op) -> Iterator[tuple[Graph, Op]]:
     """The op as fast kernels take it, best first; the op must be one that a portable kernel takes."""
     dense = _dense_view(graph, op) if isinstance(op.options, ConvOptions) else None
-    if dense is not None and graph.tensor(op.inputs[0]).elements >= _DENSE_INPUTS:
+    if dense is not None and graph.tensor(op.inputs[0]).elements >= _DENSE_INPUTS and _earns_kernel(graph, op):
         yield dense
     yield _better_view(graph, op)
     if dense is not None:
         yield dense
+
+
+def _earns_kernel(graph: Graph, op: Op) -> bool:
+    return graph.tensor(op.inputs[1]).elements >= _DENSE_PRODUCTS or any(other.kind == "FULLY_CONNECTED" for other in graph.ops)
 
 
 @dataclass(frozen=True)
