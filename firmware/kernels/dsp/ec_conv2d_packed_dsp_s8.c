@@ -18,15 +18,33 @@ static uint32_t *four_filters(const int8_t *f, int32_t stride, int32_t a, int32_
     return to;
 }
 
+/* Both halves of a word plus those of another; a half's carry is lost. */
+static inline uint32_t add_halves(uint32_t a, uint32_t b)
+{
+#if EC_DSP_ASSEMBLY
+    return (uint32_t)__uadd16((uint16x2_t)a, (uint16x2_t)b);
+#else
+    return ((a + b) & 0xffff) | ((a & 0xffff0000) + (b & 0xffff0000));
+#endif
+}
+
+/* Fours of elements of two filters: the words of elements 0 and 2, and 1 and 3. */
+static inline void weave_four(const int8_t *f, int32_t stride, uint32_t *even, uint32_t *odd)
+{
+    const uint32_t first = ec_load_word(f), second = ec_load_word(f + stride);
+    *even = add_halves(ec_even_bytes(first), (second & 0x00ff00ff) << 8);
+    *odd = add_halves(ec_odd_bytes(first), second & 0xff00ff00);
+}
+
 /* Four filters of `runs` runs of `len` elements each, one after the other, to the words of their steps; returns their end. */
 static uint32_t *weave(const int8_t *filters, int32_t stride, int32_t runs, int32_t len, uint32_t *to)
 {
     for (; runs > 0; runs--, filters += len) {
         int32_t k = 0;
         EC_ROLLED
-        for (; k + 4 <= len; k += 4) {
-            to = four_filters(filters, stride, k, k + 2, to);
-            to = four_filters(filters, stride, k + 1, k + 3, to);
+        for (; k + 4 <= len; k += 4, to += 4) {
+            weave_four(filters + k, stride, to, to + 2);
+            weave_four(filters + k + 2 * stride, stride, to + 1, to + 3);
         }
         const int32_t rest = len - k;
         if (rest != 0)
