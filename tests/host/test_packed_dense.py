@@ -161,3 +161,17 @@ def test_random_layers_on_a_core(tmp_path: Path) -> None:
     pytest.importorskip("unicorn", reason="needs the emulator: pip install unicorn")
     failures = Batch(RANDOM).on_core("cortex-m4", KernelSet.DSP, tmp_path / "out", spread=True)
     assert not failures, "\n".join(map(str, failures))
+
+
+@pytest.mark.parametrize("side", [1, 2])
+def test_a_convolution_of_one_window_is_a_dense_layer_here_too(side: int) -> None:
+    """16 values on one pixel take the dense kernel of packed codes; four pixels, too few to unpack for, stay unpacked."""
+    b = ModelBuilder()
+    source = b.tensor((1, side, side, 128), "int8", scale=0.05, zero_point=3)
+    output = b.tensor((1, side, side, UNITS), "int8", scale=1.0, zero_point=5)
+    w = b.tensor((UNITS, 1, 1, 128), "int8", scale=np.full(UNITS, 0.01), axis=0, data=drawn(BOOK[::2])[:, :128].reshape(UNITS, 1, 1, 128))
+    b.op("CONV_2D", [source, w], [output], padding="VALID", stride_h=1, stride_w=1)
+    b.inputs(source)
+    b.outputs(output)
+    (kernel,) = kernel_calls(generate_spread(read_tflite(b.build(), name="net"), KernelSet.DSP, Optimize.SIZE))
+    assert kernel == ("ec_fully_connected_codes_dsp_s8" if side == 1 else "ec_conv2d_dsp_s8")

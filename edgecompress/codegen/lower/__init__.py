@@ -107,20 +107,32 @@ def choices(graph: Graph, op: Op, model: str, kernels: KernelSet, optimize: Opti
 
 
 def _packed(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step, plain: bool) -> Iterator[Step]:
-    """Steps on packed weights, the fastest first. Views are left out: packed weights lie as in the file.
+    """Steps on packed weights, the fastest first.
 
     The portable kernels take 2 to 14 times the instructions of a set's own on whole weights, which no flash is worth: where the set packs
-    ops of this kind itself, they are for layers that are `plain`, without a kernel of the set's own.
+    ops of this kind itself, they are for layers that are `plain`, without a kernel of the set's own. Views are not for them.
     """
     if _is_sixteen(graph, op):
         return
-    names = Names(model, op.index)
-    own = [table[op.kind] for table in PACKED.get(kernels, ()) if op.kind in table]
-    steps = [step for step in (lowering(graph, op, names, portable) for lowering in own) if step is not None]
+    own = PACKED.get(kernels, ())
+    steps = _packed_by_set(graph, op, model, own)
     yield from steps
-    step = packed.packed_step(graph, op, names, portable) if not steps and (plain or not own) else None
-    if step is not None:
-        yield step
+    if not steps and (plain or not any(op.kind in table for table in own)):
+        step = packed.packed_step(graph, op, Names(model, op.index), portable)
+        if step is not None:
+            yield step
+
+
+def _packed_by_set(graph: Graph, op: Op, model: str, own: tuple[dict[str, FastLowering], ...]) -> list[Step]:
+    """Of the first view that the set's own kernels pack."""
+    for view, viewed in views(graph, op) if own else ():
+        start = lower_op(view, viewed, model)
+        lowerings = [table[viewed.kind] for table in own if viewed.kind in table]
+        steps = [lowering(view, viewed, Names(model, op.index), start) for lowering in lowerings if isinstance(start, Step)]
+        found = [step for step in steps if step is not None]
+        if found:
+            return found
+    return []
 
 
 def _faster(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step | Alias) -> Step | Alias:

@@ -23,8 +23,8 @@ from edgecompress.numerics.window import pad_before, window_count
 # A dense layer's channels take 12 bytes, a convolution's about 5, which is one byte in twenty more beside that many weights; with fewer a
 # convolution is asked first.
 _DENSE_INPUTS = 128
-# The dense kernel's code is about 1,100 bytes on cores with DSP; fewer products than these do not earn it (a classifier of two classes behind
-# 256 channels would save 2,000 instructions), unless another layer brings it in.
+# The dense kernel's code is about 1,100 bytes on cores with DSP; fewer products than these do not earn it (a classifier of two classes
+# behind 256 channels would save 2,000 instructions), unless another layer brings it in.
 _DENSE_PRODUCTS = 4096
 
 
