@@ -1,14 +1,15 @@
-"""Placing buffers in one block of memory: a search for offsets that is as low as it can find, and a bound that nothing can be below.
+"""Placing buffers in one block of memory: as low as can be found, and a bound that nothing can be below.
 
 Two buffers that are alive in a common step are disjoint, or they are a pair that may overlap: `offset(source) - offset(output) >= lead`.
 Each condition forbids one open interval of offsets to a buffer once the other stands, so a buffer's lowest place is found by one sweep
-over those intervals. Buffers are placed one by one, and the order decides how tight that gets:
+over those intervals.
 
-1. a few orders that are often good (large first, long-lived first, ...);
-2. all orders that can matter, from the bottom up, cut where the best height is reached (branch and bound, with a limit of nodes);
-3. the best order shuffled a little, always with the same numbers.
+1. A few orders that are often good (large first, long-lived first, ...) are placed one by one; what a step needs at most is a first bound.
+2. Heights between the two are tried by a complete search (`placement_search`): one that is refused raises the bound, one that fits lowers
+   the plan. Most models end here, with a plan that is proven to be the lowest.
+3. Where the search is given up, the best order is shuffled a little, always with the same numbers.
 
-It ends where the bound is reached. All sizes, leads and offsets are multiples of 4, so that kernels may load words.
+All sizes, leads and offsets are multiples of 4, so that kernels may load words.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from edgecompress.codegen.placement_search import Condition, PlacementSearch
 
 BUFFER_ALIGNMENT = 4
 
-# Conditions looked at by each part of the search, a quarter of a second and one; only models with a plan above the bound take that long.
-_EXACT_CONDITIONS = 400_000
+# Conditions looked at, about a second; only models whose search is given up take that long.
 _SHUFFLE_CONDITIONS = 1_600_000
-# The search descends once a buffer.
-_EXACT_BUFFERS = 200
 
 _UNPLACED = -1
 
@@ -50,21 +50,35 @@ Leads = Mapping[tuple[int, int], int]
 are alive is the output's first and the source's last."""
 
 
-def place_buffers(buffers: Sequence[Buffer], leads: Leads) -> list[int]:
-    """The best offsets found, in the order of `buffers`; the same each time."""
+@dataclass(frozen=True)
+class Placement:
+    """Where buffers stand.
+
+    Attributes:
+        offsets: in the order of the buffers.
+        height: where the highest buffer ends.
+        bound: no placement is lower.
+    """
+
+    offsets: list[int]
+    height: int
+    bound: int
+
+
+def place_buffers(buffers: Sequence[Buffer], leads: Leads) -> Placement:
+    """The best placement found; the same each time."""
     if not buffers:
-        return []
+        return Placement([], 0, 0)
     rivals = _rivals(buffers, leads)
-    bound = lower_bound(buffers, leads)
     order = min(_orders(buffers), key=lambda order: height(buffers, _place(rivals, order)))
     best = _place(rivals, order)
-    if height(buffers, best) > bound and len(buffers) <= _EXACT_BUFFERS:
-        best = _Exact(buffers, rivals, bound, best).search()
-    if height(buffers, best) > bound:
-        # Placed again in the order of their offsets, no buffer gets higher.
-        start = sorted(range(len(buffers)), key=lambda i: (best[i], -buffers[i].first))
-        best = _shuffle(buffers, rivals, bound, start, best)
-    return best
+    found = _searched(buffers, rivals, Placement(best, height(buffers, best), lower_bound(buffers, leads)))
+    if found.height == found.bound:
+        return found
+    # Placed again in the order of their offsets, no buffer gets higher.
+    start = sorted(range(len(buffers)), key=lambda i: (found.offsets[i], -buffers[i].first))
+    best = _shuffle(buffers, rivals, found.bound, start, found.offsets)
+    return Placement(best, height(buffers, best), found.bound)
 
 
 def height(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
@@ -73,7 +87,7 @@ def height(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
 
 
 def lower_bound(buffers: Sequence[Buffer], leads: Leads) -> int:
-    """What no placement can be below: the most that a step needs."""
+    """What no placement can be below, without a search: the most that a step needs."""
     return max(step_needs(buffers, leads).values(), default=0)
 
 
@@ -147,44 +161,25 @@ def _lowest(rivals: Sequence[_Rival], offsets: Sequence[int], floor: int) -> int
     return position
 
 
-class _Exact:
-    """Branch and bound over placements from the bottom up: each buffer stands at the lowest free place at or above the one before.
-
-    Where no lead is below 0, some lowest placement has this form: push all buffers of one down as far as they go, and take them in the
-    order of their offsets. With leads below 0 it is one more search.
-    """
-
-    def __init__(self, buffers: Sequence[Buffer], rivals: Sequence[Sequence[_Rival]], bound: int, best: list[int]) -> None:
-        self._buffers = buffers
-        self._rivals = rivals
-        self._bound = bound
-        self._best = best
-        self._height = height(buffers, best)
-        self._left = _EXACT_CONDITIONS
-        self._offsets = [_UNPLACED] * len(buffers)
-
-    def search(self) -> list[int]:
-        """The best placement seen within the limit."""
-        self._descend(tuple(range(len(self._buffers))), 0)
-        return self._best
-
-    def _descend(self, unplaced: tuple[int, ...], floor: int) -> None:
-        if not unplaced:
-            self._best, self._height = list(self._offsets), height(self._buffers, self._offsets)
-            return
-        lowest = {i: _lowest(self._rivals[i], self._offsets, floor) for i in unplaced}
-        self._left -= sum(1 + len(self._rivals[i]) for i in unplaced)
-        # What would fit wholly below another's place can go there first, without harm.
-        ceiling = min(lowest[i] + max(self._buffers[i].bytes, 1) for i in unplaced)
-        for i in sorted((i for i in unplaced if lowest[i] < ceiling), key=lambda i: (lowest[i], -self._buffers[i].bytes, i)):
-            # Places only rise further on, so one buffer that is too high already ends this branch.
-            if any(lowest[j] + self._buffers[j].bytes >= self._height for j in unplaced):
-                return
-            if self._left <= 0 or self._height <= self._bound:
-                return
-            self._offsets[i] = lowest[i]
-            self._descend(tuple(j for j in unplaced if j != i), lowest[i])
-            self._offsets[i] = _UNPLACED
+def _searched(buffers: Sequence[Buffer], rivals: Sequence[Sequence[_Rival]], start: Placement) -> Placement:
+    """Plan and bound brought together by halves: first the height next below the plan, for many plans are the lowest already."""
+    if start.height == start.bound:
+        return start
+    conditions = [Condition(i, r.other, r.low, r.high) for i, those in enumerate(rivals) for r in those if r.other > i]
+    search = PlacementSearch([b.bytes for b in buffers], conditions)
+    found, tried, unknown = start, start.height - BUFFER_ALIGNMENT, start.height
+    while found.bound < unknown:
+        offsets, decided = search.below(tried)
+        if offsets is not None:
+            found = Placement(offsets, height(buffers, offsets), found.bound)
+            unknown = found.height
+        elif decided:
+            found = replace(found, bound=tried + BUFFER_ALIGNMENT)
+        else:
+            unknown = tried
+        halves = (found.bound + unknown) // (2 * BUFFER_ALIGNMENT) * BUFFER_ALIGNMENT
+        tried = max(found.bound, min(halves, unknown - BUFFER_ALIGNMENT))
+    return found
 
 
 def _shuffle(

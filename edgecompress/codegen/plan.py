@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from edgecompress.artifact import PlannedBuffer
-from edgecompress.codegen.placement import BUFFER_ALIGNMENT, Buffer, height, lower_bound, place_buffers
+from edgecompress.codegen.placement import BUFFER_ALIGNMENT, Buffer, place_buffers
 from edgecompress.codegen.program import Alias, ArenaPlan, Step
 from edgecompress.errors import ModelError
 from edgecompress.graph import Graph
@@ -36,13 +36,13 @@ def plan_arena(steps: Sequence[Step], aliases: Sequence[Alias], graph: Graph, ke
     leads = {(number[s], number[o]): lead for (s, o), lead in usable_leads(steps, roots, lives).items()}
     scratches = {n: Buffer(aligned(s.scratch_bytes), n, n) for n, s in enumerate(steps) if s.scratch_bytes > 0}
     buffers = [*lives.values(), *scratches.values()]
-    offsets = place_buffers(buffers, leads)
+    placement = place_buffers(buffers, leads)
+    offsets = placement.offsets
     of_tensor = dict(zip(lives, offsets[: len(lives)], strict=True))
     named = {a.output: of_tensor[root] for a in aliases if (root := roots[a.output]) in of_tensor}
     of_scratch = dict(zip(scratches, offsets[len(lives) :], strict=True))
     shown = _describe(steps, graph, lives, of_tensor, of_scratch)
-    peak = height(buffers, offsets)
-    return ArenaPlan(aligned(peak, ARENA_ALIGNMENT), peak, lower_bound(buffers, leads), of_tensor | named, of_scratch, shown)
+    return ArenaPlan(aligned(placement.height, ARENA_ALIGNMENT), placement.height, placement.bound, of_tensor | named, of_scratch, shown)
 
 
 def resolve_aliases(aliases: Iterable[Alias]) -> dict[int, int]:

@@ -182,7 +182,7 @@ class ArenaPlan:
     Attributes:
         arena_bytes: what the arena needs; a multiple of 16.
         peak_bytes: the end of the highest buffer; a multiple of 4.
-        bound_bytes: no plan of these steps has a lower peak: the most bytes alive in one step, less what its overlaps can share.
+        bound_bytes: no plan of these steps has a lower peak: what one step needs, or more where a complete search refused it.
         offsets: byte offset of each tensor by its index, other names (Alias) included.
         scratch_offsets: byte offset of a step's scratch by the step's index, for steps that have some.
         buffers: the same for people: what lies where from which step to which.

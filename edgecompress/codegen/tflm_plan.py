@@ -14,7 +14,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgecompress.codegen.placement import Buffer, height, lower_bound, place_buffers
+from edgecompress.codegen.placement import Buffer, height, place_buffers
 from edgecompress.graph import Graph, Op
 
 PLAN_NAME = "OfflineMemoryAllocation"
@@ -65,10 +65,10 @@ def _plan(graph: Graph, lives: Mapping[int, Buffer], kinds: frozenset[str]) -> O
     roots = _roots(graph, lives, kinds)
     merged = _merged(lives, roots)
     buffers, own = list(merged.values()), list(lives.values())
-    offsets = place_buffers(buffers, {})
-    of_root = dict(zip(merged, offsets, strict=True))
+    placement = place_buffers(buffers, {})
+    of_root = dict(zip(merged, placement.offsets, strict=True))
     placed = tuple(of_root[roots[i]] if i in roots else _NOT_PLACED for i in range(len(graph.tensors)))
-    return OfflinePlan(placed, height(buffers, offsets), lower_bound(buffers, {}), height(own, place_greedily(own)))
+    return OfflinePlan(placed, placement.height, placement.bound, height(own, place_greedily(own)))
 
 
 def place_greedily(buffers: Sequence[Buffer]) -> list[int]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edgecompress.codegen.placement import Buffer, height, lower_bound, place_buffers
+from edgecompress.codegen.placement import Buffer, lower_bound, place_buffers
 from edgecompress.codegen.plan import aligned
 from edgecompress.codegen.program import Overlap, Step
 from edgecompress.codegen.stream.chain import Chain
@@ -100,7 +100,8 @@ def lay_out(graph: Graph, chain: Chain, bands: tuple[Band, ...], rows: int, *, c
     windows = _windows(graph, chain, bands, call_for_rows)
     pinned = _pinned(chain, windows)
     buffers = _buffers(chain, windows, pinned)
-    offsets = place_buffers(buffers, {})
+    placement = place_buffers(buffers, {})
+    offsets = placement.offsets
     of_window = offsets[: len(windows)]
     keepers = [w for w in windows if w.kept_rows and w.tensor not in pinned]
     kept = dict(zip((w.tensor for w in keepers), offsets[len(windows) : len(windows) + len(keepers)], strict=True))
@@ -110,7 +111,7 @@ def lay_out(graph: Graph, chain: Chain, bands: tuple[Band, ...], rows: int, *, c
         for w, offset in zip(windows, of_window, strict=True)
     }
     scratch_offsets = dict(zip(scratches, offsets[len(windows) + len(keepers) :], strict=True))
-    return Block(chain, rows, bands, placed, scratch_offsets, height(buffers, offsets), lower_bound(buffers, {}))
+    return Block(chain, rows, bands, placed, scratch_offsets, placement.height, placement.bound)
 
 
 def stream_step(graph: Graph, block: Block) -> StreamStep:
