@@ -2,9 +2,9 @@
 
 Two buffers that meet are a condition: `offset(first) - offset(second)` is not strictly between `low` and `high`. So the first stands at
 least `high` above the second (it is up), or at most `low` (it is down). A buffer has a lowest and a highest offset that are still
-possible. A condition with one side left moves them, one with none left ends the branch; this alone refuses most heights, because overlaps
-in a chain of layers add up. Where the lowest offsets satisfy all conditions they are a placement; else the condition that they break with the
-least room is tried on both sides.
+possible. A condition with one side left moves them, one with none left ends the branch; this alone refuses most heights, because
+overlaps in a chain of layers add up. Where the lowest offsets satisfy all conditions they are a placement; else the condition that they
+break with the least room is tried on both sides.
 """
 
 from __future__ import annotations
