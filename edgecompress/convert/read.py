@@ -175,6 +175,9 @@ class _Reader:
             return None
         zero_points = stored.integers(QuantizationField.ZERO_POINT, "<i8", "the zero points")
         axis = stored.integer(QuantizationField.AXIS, INT32) if len(scales) > 1 else None
+        # Converters of 2020 gave biases the axis of their weights; a list has only one (TFLM's person_detect.tflite).
+        if axis is not None and shape == (len(scales),):
+            axis = 0
         self._check_scales(where, scales)
         self._check_zero_points(where, dtype, zero_points, len(scales))
         if axis is not None and (not 0 <= axis < len(shape) or shape[axis] != len(scales)):

@@ -18,13 +18,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 
 from edgecompress.artifact import Engine
 from edgecompress.device import Device
 from edgecompress.device.interpreters import NUMPY_TYPES, LiteRtReference, TflmHost, Trace, tflm_available
-from edgecompress.errors import ToolError
+from edgecompress.errors import ModelError, ToolError
 from edgecompress.graph import Graph, Op
 from edgecompress.pipeline.layers import Layer, Tracer, compare_layers
 from edgecompress.pipeline.reference import LITERT_TOLERANCE, element_difference
@@ -34,6 +35,9 @@ from edgecompress.progress import Progress, silent
 
 # Fake-quant arithmetic in float32 against integers: up to 2 LSB on logits, 13 after a softmax amplifies them.
 KERAS_TOLERANCE = 16
+_LITERT_DEFAULT = "LiteRT default (XNNPACK)"
+# Characters: LiteRT may say the same of every tensor.
+_MOST_OF_A_REFUSAL = 200
 
 
 class Status(Enum):
@@ -150,19 +154,24 @@ def verify_loaded(
     ladder = _Ladder(model, samples)
     rungs = []
     progress("LiteRT reference kernels", 0, None)
-    litert = LiteRtReference(model.data, model.graph)
-    litert_outputs = [litert.run(sample) for sample in samples]
+    litert, refusal = _open_litert(model)
+    litert_outputs = [] if litert is None else [litert.run(sample) for sample in samples]
     progress("fake-quant Keras", 0, None)
-    rungs.append(_keras_rung(ladder, keras, litert_outputs))
+    rungs.append(_missing("fake-quant Keras", "LiteRT reference", refusal) if refusal else _keras_rung(ladder, keras, litert_outputs))
     progress("TensorFlow Lite Micro on the host", 0, None)
+    reference_name, reference_outputs = "LiteRT reference", litert_outputs
+    reference_trace: Tracer | None = None if litert is None else litert.trace
     if not tflm_available():
         note = "tflite-micro has no wheel for this platform: edgecompress doctor says where it has"
-        rungs.append(Rung("LiteRT reference", "TFLM host", Status.MISSING, note=note))
-        reference_name, reference_outputs, reference_trace = "LiteRT reference", litert_outputs, litert.trace
+        rungs.append(_missing("LiteRT reference", "TFLM host", note))
     else:
         tflm = TflmHost(model.data, model.graph)
         reference_name, reference_outputs, reference_trace = "TFLM host", [tflm.run(sample) for sample in samples], tflm.trace
-        rungs.append(ladder.compare("LiteRT reference", litert_outputs, reference_name, reference_outputs, (litert.trace, reference_trace)))
+        rungs.append(
+            _missing("LiteRT reference", reference_name, refusal)
+            if litert is None
+            else ladder.compare("LiteRT reference", litert_outputs, reference_name, reference_outputs, (litert.trace, tflm.trace))
+        )
     progress(f"generated C on {target}", 0, None)
     by_op = layers and tflm_available()
     rung, compared = _core_rung(ladder, target, reference_name, reference_outputs, reference_trace, layers=by_op)
@@ -171,8 +180,26 @@ def verify_loaded(
         progress(f"TensorFlow Lite Micro on {target}", 0, None)
         rungs.append(_tflm_rung(ladder, target, tflm_dir, reference_name, reference_outputs))
     progress("LiteRT default kernels", 0, None)
-    rungs.append(_litert_rung(ladder, reference_name, reference_outputs))
+    rungs.append(_missing(_LITERT_DEFAULT, reference_name, refusal) if refusal else _litert_rung(ladder, reference_name, reference_outputs))
     return VerifyReport(model.graph.name, len(samples), source, tuple(rungs), compared)
+
+
+def _open_litert(model: LoadedModel) -> tuple[LiteRtReference | None, str]:
+    """LiteRT, or why it refuses a model that TensorFlow Lite Micro takes, which checks less.
+
+    Raises:
+        ModelError: it refuses, and there is no TensorFlow Lite Micro to go on with.
+    """
+    try:
+        return LiteRtReference(model.data, model.graph), ""
+    except ModelError as e:
+        if not tflm_available():
+            raise
+        return None, shorten(e.message, _MOST_OF_A_REFUSAL, placeholder=" ...")
+
+
+def _missing(name: str, reference: str, note: str) -> Rung:
+    return Rung(name, reference, Status.MISSING, note=note)
 
 
 class _Ladder:
@@ -237,7 +264,7 @@ def _keras_rung(ladder: _Ladder, keras: Path | None, litert_outputs: Sequence[li
     name, reference = "fake-quant Keras", "LiteRT reference"
     if keras is None:
         note = "give --keras DIR/fake_quant.keras, which compress leaves beside a .tflite that was trained quantization-aware"
-        return Rung(name, reference, Status.MISSING, note=note)
+        return _missing(name, reference, note)
     from edgecompress.compress.predict import predict_outputs
 
     graph = ladder.model.graph
@@ -252,7 +279,7 @@ def _keras_rung(ladder: _Ladder, keras: Path | None, litert_outputs: Sequence[li
 
 
 def _core_rung(
-    ladder: _Ladder, target: str, reference: str, expected: Sequence[list[bytes]], trace: Tracer, *, layers: bool
+    ladder: _Ladder, target: str, reference: str, expected: Sequence[list[bytes]], trace: Tracer | None, *, layers: bool
 ) -> tuple[Rung, tuple[Layer, ...]]:
     """The generated C on an emulated core; with `layers`, also op by op."""
     from edgecompress.pipeline.firmware import open_model
@@ -262,12 +289,12 @@ def _core_rung(
         with open_model(target, ladder.model) as device:
             got = [device.run(sample) for sample in ladder.samples]
             tracer = _core_tracer(ladder.model.graph, device)
-            rung = ladder.compare(name, got, reference, expected, None if tracer is None else (tracer, trace))
-            if tracer is None or not layers:
+            rung = ladder.compare(name, got, reference, expected, None if tracer is None or trace is None else (tracer, trace))
+            if tracer is None or trace is None or not layers:
                 return rung, ()
             return rung, compare_layers(ladder.model.graph, ladder.samples, tracer, trace)
     except ToolError as e:
-        return Rung(name, reference, Status.MISSING, note=f"{e.message} ({e.hint})" if e.hint else e.message), ()
+        return _missing(name, reference, f"{e.message} ({e.hint})" if e.hint else e.message), ()
 
 
 def _tflm_rung(ladder: _Ladder, target: str, folder: Path, reference: str, expected: Sequence[list[bytes]]) -> Rung:
@@ -285,7 +312,7 @@ def _litert_rung(ladder: _Ladder, reference: str, expected: Sequence[list[bytes]
 
     with open_host(ladder.model.data) as host:
         got = [host.run(sample) for sample in ladder.samples]
-    rung = ladder.compare("LiteRT default (XNNPACK)", got, reference, expected)
+    rung = ladder.compare(_LITERT_DEFAULT, got, reference, expected)
     if rung.status is Status.EQUAL:
         return rung
     status = Status.WITHIN if (rung.largest_difference or 0) <= LITERT_TOLERANCE else Status.DIFFERS

@@ -276,6 +276,13 @@ def test_contradictions_are_refused(path, value, sentence):
     refuse(spoiled(_set(path, value)), sentence)
 
 
+def test_a_list_has_one_axis():
+    """Scales of a bias that names its weights' axis are its own entries'."""
+    model = read_tflite(spoiled(_set("g.tensors[2].quantization.quantizedDimension", 3)), name="m")
+    quantization = model.tensor(2).quantization
+    assert quantization is not None and quantization.axis == 0 and len(quantization.scales) == 4
+
+
 def test_negative_operator_codes():
     """A code below 0 is no op."""
 
