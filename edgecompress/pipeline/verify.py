@@ -37,7 +37,7 @@ from edgecompress.progress import Progress, silent
 KERAS_TOLERANCE = 16
 _LITERT_DEFAULT = "LiteRT default (XNNPACK)"
 # Characters: LiteRT may say the same of every tensor.
-_MOST_OF_A_REFUSAL = 200
+_MOST_OF_A_REFUSAL = 100
 
 
 class Status(Enum):

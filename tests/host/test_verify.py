@@ -97,7 +97,7 @@ def test_a_model_that_litert_refuses_is_compared_with_tflm_alone():
     assert report.ok and rungs["generated C on cortex-m4"].status is Status.EQUAL
     refused = [rung for name, rung in rungs.items() if name != "generated C on cortex-m4"]
     assert len(refused) == 3
-    assert all(rung.status is Status.MISSING and "quantized_dimension" in rung.note and len(rung.note) <= 200 for rung in refused)
+    assert all(rung.status is Status.MISSING and "quantized_dimension" in rung.note and len(rung.note) <= 100 for rung in refused)
 
 
 def test_the_first_difference_is_found_by_op():
