@@ -1,4 +1,4 @@
-/* Depthwise 2D convolution, 3x3, int8, for 16-bit Thumb: all channels of one pixel after the other, 51 instructions for 9 products.
+/* Depthwise 2D convolution, 3x3, int8, for 16-bit Thumb: all channels of one pixel after the other, 47 instructions for 9 products.
  *
  * Taps that lie beside each other are C bytes apart, which LDRSB takes in a register; a window that leaves the image is copied with its
  * padding first. Sums of five pixels wait for their scales together. */
@@ -20,23 +20,22 @@ typedef struct {
 
 #if EC_THUMB1_ASSEMBLY
 
+/* In at r0 and weights at r1, both a tap before the first one; r4, r5, r3 hold C, 2 C, 3 C: LDRSB takes its offset in a register alone. */
 #define OTHER_TAPS \
-    "ldrsb r6, [r0, r4]\n" \
-    "ldrsb r7, [r1, r4]\n" \
-    "muls r6, r7, r6\n" \
-    "adds r2, r2, r6\n" \
     "ldrsb r6, [r0, r5]\n" \
     "ldrsb r7, [r1, r5]\n" \
+    "muls r6, r7, r6\n" \
+    "adds r2, r2, r6\n" \
+    "ldrsb r6, [r0, r3]\n" \
+    "ldrsb r7, [r1, r3]\n" \
     "muls r6, r7, r6\n" \
     "adds r2, r2, r6\n"
 
 #define NEXT_ROW \
     "add r0, r8\n" \
     "add r1, r9\n" \
-    "ldrb r6, [r0]\n" \
-    "sxtb r6, r6\n" \
-    "ldrb r7, [r1]\n" \
-    "sxtb r7, r7\n" \
+    "ldrsb r6, [r0, r4]\n" \
+    "ldrsb r7, [r1, r4]\n" \
     "muls r6, r7, r6\n" \
     "adds r2, r2, r6\n" \
     OTHER_TAPS
@@ -61,22 +60,26 @@ static __attribute__((naked, noinline)) void sum_channels(__attribute__((unused)
             "ldr r1, [r0, #32]\n"
             "mov r12, r1\n"
             "ldr r3, [r0, #8]\n"
+            "mov lr, r3\n"
             "ldr r4, [r0, #12]\n"
             "lsls r5, r4, #1\n"
+            "adds r3, r4, r5\n"
             "ldr r1, [r0, #4]\n"
+            "subs r1, r1, r4\n"
             "ldr r0, [r0]\n"
+            "subs r0, r0, r4\n"
             "1:\n"
-            "ldrb r2, [r0]\n"
-            "sxtb r2, r2\n"
-            "ldrb r6, [r1]\n"
-            "sxtb r6, r6\n"
+            "ldrsb r2, [r0, r4]\n"
+            "ldrsb r6, [r1, r4]\n"
             "muls r2, r6, r2\n"
             OTHER_TAPS NEXT_ROW NEXT_ROW
-            "str r2, [r3]\n"
-            "adds r3, #20\n"
+            "mov r6, lr\n"
+            "str r2, [r6]\n"
+            "adds r6, #20\n"
+            "mov lr, r6\n"
             "add r0, r10\n"
             "add r1, r11\n"
-            "cmp r3, r12\n"
+            "cmp r6, r12\n"
             "bne 1b\n"
             "pop {r4, r5, r6, r7}\n"
             "mov r8, r4\n"
