@@ -163,6 +163,18 @@ def sum_(c: OpCases) -> None:
     mean(c, "SUM", 30)
 
 
+def reduce_max(c: OpCases) -> None:
+    """REDUCE_MAX over axes that lie side by side."""
+    shape = c.shape(1, 5, 7)
+    first = int(c.rng.integers(0, len(shape)))
+    axes = list(range(first, int(c.rng.integers(first + 1, len(shape) + 1))))
+    keep = c.pick(True, False)
+    out = [1 if i in axes else d for i, d in enumerate(shape) if keep or i not in axes]
+    q = c.quantization()
+    given = [int(a) - (len(shape) if c.pick(True, False) else 0) for a in c.rng.permutation(axes)]
+    c.builder.op("REDUCE_MAX", [c.input(shape, **q), c.constant(given)], [c.output(out, **q)], keep_dims=keep)
+
+
 def pad(c: OpCases) -> None:
     dtype = c.pick("int8", "int8", "int16", "int32")
     shape = c.shape(1, 5, 4)
@@ -293,6 +305,7 @@ FAMILIES: tuple[Family, ...] = (
     softmax,
     pool,
     mean,
+    reduce_max,
     sum_,
     pad,
     transpose,

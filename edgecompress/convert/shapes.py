@@ -337,6 +337,7 @@ _RULES: dict[str, Callable[[_Operands], None]] = {
     "MAXIMUM": _broadcast,
     "MAX_POOL_2D": _pool,
     "MEAN": _reduce,
+    "REDUCE_MAX": _reduce,
     "MINIMUM": _broadcast,
     "MUL": _broadcast,
     "PACK": _pack,

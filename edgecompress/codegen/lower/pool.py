@@ -1,4 +1,4 @@
-"""AVERAGE_POOL_2D, MAX_POOL_2D, MEAN and SUM as calls of ec_pool.h."""
+"""AVERAGE_POOL_2D, MAX_POOL_2D, MEAN, SUM and REDUCE_MAX as calls of ec_pool.h."""
 
 from __future__ import annotations
 
@@ -109,6 +109,32 @@ def lower_sum(graph: Graph, op: Op, names: Names) -> Step:
     return reduce_step(graph, op, "ec_mean_s8", axes, quantize_multiplier(x.scale / out.scale), _MOST_ELEMENTS)
 
 
+def lower_reduce_max(graph: Graph, op: Op, names: Names) -> Step:
+    """Over constant axes that lie side by side, and one quantization: a pool of one window."""
+    x, out = _reduction(graph, op)
+    axes = reduced_axes(constant_axes(graph, op), len(x.shape))
+    if (x.scale, x.zero_point) != (out.scale, out.zero_point):
+        raise unsupported(graph, op, f"expected one quantization for {x.name} and {out.name}, came {x.quantization} and {out.quantization}")
+    first, end = (axes[0], axes[-1] + 1) if axes else (0, 0)
+    count, inner = math.prod(x.shape[first:end]), math.prod(x.shape[end:])
+    if axes != tuple(range(first, end)) or out.elements * count != x.elements:
+        raise unsupported(graph, op, f"expected axes of {x.shape} that lie side by side, came {axes}, to {out.shape}")
+    params: dict[str, Field] = {
+        "batches": math.prod(x.shape[:first]),
+        "in": {"h": count, "w": 1, "c": inner},
+        "out": {"h": 1, "w": 1, "c": inner},
+        "filter_h": count,
+        "filter_w": 1,
+        "stride_h": 1,
+        "stride_w": 1,
+        "pad_top": 0,
+        "pad_left": 0,
+        "out_min": INT8_RANGE.low,
+        "out_max": INT8_RANGE.high,
+    }
+    return _step(op, "ec_max_pool_s8", ParamsArg("ec_pool_params", params), x, out)
+
+
 def _reduction(graph: Graph, op: Op) -> tuple[Tensor, Tensor]:
     x, out = input_tensor(graph, op, 0), output_tensor(graph, op)
     require_int8(graph, op, x, out)
@@ -173,5 +199,6 @@ LOWER: dict[str, Lowering] = {
     "AVERAGE_POOL_2D": lower_average_pool,
     "MAX_POOL_2D": lower_max_pool,
     "MEAN": lower_mean,
+    "REDUCE_MAX": lower_reduce_max,
     "SUM": lower_sum,
 }

@@ -1,4 +1,4 @@
-"""AVERAGE_POOL_2D, MAX_POOL_2D, MEAN and SUM on int8.
+"""AVERAGE_POOL_2D, MAX_POOL_2D, MEAN, SUM and REDUCE_MAX on int8.
 
 Pools keep the input's quantization; windows that hang over an edge take what is inside. MEAN sums in int32, takes the zero points out and
 multiplies by `in_scale / (out_scale * n)`. C twins: firmware/kernels/portable/ec_average_pool_s8.c, ec_max_pool_s8.c, ec_mean_s8.c.
@@ -159,9 +159,17 @@ def evaluate_sum(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
     return (reduce_sum(values[0], axes, scale, x.zero_point, out.zero_point).reshape(out.shape),)
 
 
+def evaluate_reduce_max(graph: Graph, op: Op, values: Values) -> tuple[Array, ...]:
+    x, _, out = tensors_of(graph, op, 2)
+    require_quantized(graph, op, (x, out), DType.INT8)
+    axes = reduced_axes([int(a) for a in values[1].reshape(-1)], len(x.shape))
+    return (values[0].max(axis=axes).reshape(out.shape),)
+
+
 REFERENCE: dict[str, Oracle] = {
     "AVERAGE_POOL_2D": evaluate_average_pool,
     "MAX_POOL_2D": evaluate_max_pool,
     "MEAN": evaluate_mean,
+    "REDUCE_MAX": evaluate_reduce_max,
     "SUM": evaluate_sum,
 }
