@@ -1,8 +1,8 @@
 """The kernels of a model whose plan takes the least arena, among those that each op may have.
 
-Fast kernels take scratch, and some may write over their input; portable ones take none, and most may not. Which of the two lowers a plan's
-peak depends on what else is alive, so plans are compared: from all fast or all portable kernels, whichever is lower, each op is exchanged
-in turn, and the exchange is kept where the peak falls, or where it stays and the fast kernel comes back.
+Fast kernels take scratch, and some may write over their input; others take less or none, and most may not. Which of the two lowers a plan's
+peak depends on what else is alive, so plans are compared: from all first or all last choices, whichever is lower, each op is exchanged in
+turn, and the exchange is kept where the peak falls, or where it stays and the faster kernel comes back.
 """
 
 from __future__ import annotations

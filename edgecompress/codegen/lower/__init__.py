@@ -87,7 +87,7 @@ def lower(
 
 
 def choices(graph: Graph, op: Op, model: str, kernels: KernelSet, optimize: Optimize) -> tuple[Step | Alias, ...]:
-    """What an op may become, best first: its step for `optimize`; for size also the portable step, where that is another one.
+    """What an op may become, best first: its step for `optimize`; for size also a step with less scratch, where there is one.
 
     Raises:
         UnsupportedOpError: as `lower`.

@@ -28,7 +28,7 @@ from edgecompress.codegen.lower.packing import (
     whole_pairs,
     worth_padding,
 )
-from edgecompress.codegen.lower.rules import FastLowering
+from edgecompress.codegen.lower.rules import FastLowering, input_tensor
 from edgecompress.codegen.program import Constant, ConstantArg, LiteralArg, Names, Step
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
 from edgecompress.numerics.window import span
@@ -40,7 +40,7 @@ BLOCK = 4
 """Weights of a block, along the input channels."""
 
 _BLOCK_PIXELS = 4
-# At 16 filters a window that is expanded again costs a fifteenth of its products; a multiple of four.
+# At 16 filters a window that is expanded again costs a twentieth of its products; a multiple of four.
 _UNPACKED_FILTERS = 16
 # Filters in words take twice as long to unpack as filters in bytes; with fewer pixels the portable kernel is faster (benchmarks/packed.py).
 _FEWEST_PIXELS = 8
@@ -91,7 +91,19 @@ def sparse_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | 
 
 
 def packed_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
-    """The dense kernel's loops on filters that are unpacked a few at a time. Not for groups."""
+    """The dense kernel's loops on filters that are unpacked to scratch, all at once. Not for groups."""
+    return _packed_conv2d(graph, op, names, portable, input_tensor(graph, op, 1).shape[0])
+
+
+def strips_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """The same, a few filters at a time, where there are more: in less scratch, but the output may not overlap the input."""
+    if input_tensor(graph, op, 1).shape[0] <= _UNPACKED_FILTERS:
+        return None
+    step = _packed_conv2d(graph, op, names, portable, _UNPACKED_FILTERS)
+    return None if step is None else replace(step, overlaps=())
+
+
+def _packed_conv2d(graph: Graph, op: Op, names: Names, portable: Step, at_once: int) -> Step | None:
     options, layer = op.options, read_convolution(graph, op, portable)
     packed = None if layer is None else pack_weights(layer.matrix)
     if layer is None or packed is None or not isinstance(options, ConvOptions) or layer.weights.shape[3] != layer.source.shape[3]:
@@ -101,14 +113,12 @@ def packed_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | 
     pixels = layer.output.elements // filters
     if pixels < _FEWEST_PIXELS or pack_two_filters(layer.matrix, pairs) is None:
         return None
-    at_once = min(filters, _UNPACKED_FILTERS)
     quads = -(-at_once // FILTERS)
     channels = -(-filters // FILTERS) * FILTERS
     scratch = channels * CHANNEL_BYTES + 8 * len(pairs) * (1 + quads) + FILTERS * packed.filter_len
     lead = pixels_lead(options, layer.source, layer.weights, layer.output)
     weights = (packed_argument(names, layer.weights, packed), LiteralArg(at_once))
-    step = layer.step(names, "ec_conv2d_packed_dsp_s8", FOLDER, weights, scratch, lead)
-    return step if at_once == filters else replace(step, overlaps=())
+    return layer.step(names, "ec_conv2d_packed_dsp_s8", FOLDER, weights, scratch, lead)
 
 
 def best_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
@@ -176,5 +186,5 @@ LOWER: dict[str, FastLowering] = {
 PACKED: dict[str, FastLowering] = {"CONV_2D": packed_conv2d, "FULLY_CONNECTED": packed_fully_connected}
 """From packed weights, where size counts."""
 
-SMALL: dict[str, FastLowering] = {"FULLY_CONNECTED": small_fully_connected}
+SMALL: dict[str, FastLowering] = {"CONV_2D": strips_conv2d, "FULLY_CONNECTED": small_fully_connected}
 """The same with less scratch."""

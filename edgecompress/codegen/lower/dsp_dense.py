@@ -10,8 +10,8 @@ from edgecompress.graph import Graph, Op
 
 _FOLDER = "dsp"
 _TABLE_WORD, _WORD_COST = 4, 3
-_SMALL_TABLE = 1024
-"""Bytes of scratch that are worth half of a layer's instructions wherever there are weights to pack: 16 values."""
+_TABLE_SHARE = 4
+"""A table of pairs is paid up to this part of the flash that packing saves."""
 
 # Instructions of one row of inputs: a product of the dense kernel and an output, a block and an output.
 _DENSE_PRODUCT, _DENSE_OUTPUT = 1.02, 16
@@ -54,10 +54,10 @@ def packed_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -
 
 
 def small_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
-    """The same without its table, where that is a large one."""
+    """The same without its table, where that is much beside what packing saves."""
     layer = read_dense(graph, op, portable)
     match None if layer is None else pack_dense(layer.matrix):
-        case Codes() as codes if layer is not None and _table_pays(layer, codes) and _table_bytes(codes) > _SMALL_TABLE:
+        case Codes() as codes if layer is not None and _table_pays(layer, codes) and _table_is_large(layer, codes):
             return _books_step(layer, names, codes)
         case _:
             return None
@@ -68,6 +68,10 @@ def _table_pays(layer: DenseLayer, packed: Codes) -> bool:
     out_len, in_len = layer.matrix.shape
     products = layer.output.elements // out_len * (out_len + -out_len % FILTERS) * in_len
     return len(packed.books) == 1 and products >= _WORD_COST * _table_bytes(packed) // _TABLE_WORD
+
+
+def _table_is_large(layer: DenseLayer, packed: Codes) -> bool:
+    return _TABLE_SHARE * _table_bytes(packed) > layer.matrix.size - packed.bytes
 
 
 def _table_bytes(packed: Codes) -> int:

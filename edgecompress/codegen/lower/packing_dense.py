@@ -23,6 +23,7 @@ from edgecompress.codegen.lower.packing import FILTERS
 _FOUR = 4
 _NIBBLES = 16
 _WIDEST_PAIRED = 5
+_BOOKS_SHARE = 2 / 3
 _BLOCK_INPUTS = 1020
 """EC_BLOCK_INPUTS: 255 fours, which a byte counts."""
 
@@ -105,10 +106,16 @@ DensePacking = Nibbles | Codes | Fours | DenseBlocks
 
 
 def pack_dense(matrix: NDArray[np.int8]) -> DensePacking | None:
-    """The smallest form of [outputs, inputs], or None where no form takes these weights."""
-    forms = (_nibbles(matrix), _codes(matrix, find_book), _codes(matrix, find_books), _fours(matrix), dense_blocks(matrix))
-    found = [form for form in forms if form is not None]
-    return min(found, key=lambda form: form.bytes, default=None)
+    """The smallest form of [outputs, inputs], or None where no form takes these weights.
+
+    A codebook for each output takes twice the instructions of one for all, so it must be a third smaller than any other form.
+    """
+    forms = (_nibbles(matrix), _codes(matrix, find_book), _fours(matrix), dense_blocks(matrix))
+    found = min((form for form in forms if form is not None), key=lambda form: form.bytes, default=None)
+    books = _codes(matrix, find_books)
+    if books is None or (found is not None and books.bytes > _BOOKS_SHARE * found.bytes):
+        return found
+    return books
 
 
 def _nibbles(matrix: NDArray[np.int8]) -> Nibbles | None:
