@@ -3,6 +3,7 @@
     python benchmarks/kernels.py                               every emulated core, portable kernels beside the core's own
     python benchmarks/kernels.py --cores m4 m3 --markdown      two of them, as a table for a page
     python benchmarks/kernels.py --cores m55                   in QEMU: needs qemu-system-arm
+    python benchmarks/kernels.py --int16                       layers of int16 activations
     python benchmarks/kernels.py --quick                       three shapes on an M4
 
 Each shape is one layer with random weights; all shapes of a core and a set of kernels are steps of one firmware, counted alone. Sums have
@@ -19,6 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,10 +119,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cores", nargs="+", choices=sorted(CORES), default=DEFAULT_CORES)
     parser.add_argument("--markdown", action="store_true", help="a table for a page")
+    parser.add_argument("--int16", action="store_true", help="int16 activations, int8 weights, biases of 64 bits")
     parser.add_argument("--quick", action="store_true", help="three small shapes on an M4")
     arguments = parser.parse_args()
     layers, cores = (QUICK_LAYERS, ("m4",)) if arguments.quick else (LAYERS, tuple(arguments.cores))
-    graph, values = model_of(layers)
+    graph, values = model_of(layers, DType.INT16 if arguments.int16 else DType.INT8)
     columns: dict[tuple[str, KernelSet], list[Counted]] = {}
     try:
         for core in cores:
@@ -135,7 +138,7 @@ def main() -> int:
 
 
 def count(
-    graph: Graph, values: Sequence[NDArray[np.int8]], target: Target, kernels: KernelSet, generated: GeneratedModel | None = None
+    graph: Graph, values: Sequence[NDArray[Any]], target: Target, kernels: KernelSet, generated: GeneratedModel | None = None
 ) -> list[Counted]:
     """Every layer of the model on a core.
 
@@ -201,9 +204,9 @@ def markdown_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
     return [f"| {' | '.join(heads)} |", f"|---|{'---:|' * (len(heads) - 1)}", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
-def model_of(layers: Sequence[Layer]) -> tuple[Graph, list[NDArray[np.int8]]]:
+def model_of(layers: Sequence[Layer], activations: DType = DType.INT8) -> tuple[Graph, list[NDArray[Any]]]:
     """One model of all layers side by side, and a value for each of its inputs."""
-    made = _Made()
+    made = _Made(activations)
     for layer in layers:
         made.add(layer)
     return made.graph(), made.values
@@ -212,8 +215,10 @@ def model_of(layers: Sequence[Layer]) -> tuple[Graph, list[NDArray[np.int8]]]:
 class _Made:
     """Layers with inputs and outputs of their own."""
 
-    def __init__(self) -> None:
-        self.values: list[NDArray[np.int8]] = []
+    def __init__(self, activations: DType) -> None:
+        self.values: list[NDArray[Any]] = []
+        self._long = activations is DType.INT16
+        self._type = activations
         self._rng = np.random.default_rng(1)
         self._tensors: list[Tensor] = []
         self._ops: list[Op] = []
@@ -242,23 +247,25 @@ class _Made:
         channels = weights[axis]
         scales = tuple(float(s) for s in self._rng.uniform(0.002, 0.01, channels).astype(np.float32))
         values = self._rng.integers(-127, 128, weights).astype(np.int8)
-        bias = self._rng.integers(-2000, 2000, channels).astype(np.int32)
+        bias = self._rng.integers(-2000, 2000, channels).astype(np.int64 if self._long else np.int32)
         inputs = [
             self._input(source),
             self._tensor(weights, DType.INT8, Quantization(scales, (0,) * channels, axis), values),
-            self._tensor((channels,), DType.INT32, None, bias),
+            self._tensor((channels,), DType.INT64 if self._long else DType.INT32, None, bias),
         ]
         self._put(layer, inputs, out, 0.02 * max(scales) * 60 * (values.size / channels) ** 0.5, options)
 
     def _put(self, layer: Layer, inputs: Sequence[int], shape: tuple[int, ...], scale: float, options: Options) -> None:
-        output = self._tensor(shape, DType.INT8, Quantization((float(np.float32(scale)),), (4,)), name=layer.name)
+        quantization = Quantization((float(np.float32(scale / (256 if self._long else 1))),), (0 if self._long else 4,))
+        output = self._tensor(shape, self._type, quantization, name=layer.name)
         self._ops.append(Op(len(self._ops), layer.kind, 1, tuple(inputs), (output,), options))
         self._outputs.append(output)
 
     def _input(self, shape: tuple[int, ...]) -> int:
-        index = self._tensor(shape, DType.INT8, Quantization((0.02,), (-5,)))
+        index = self._tensor(shape, self._type, Quantization((0.02 / 256,), (0,)) if self._long else Quantization((0.02,), (-5,)))
         self._inputs.append(index)
-        self.values.append(self._rng.integers(-128, 128, shape).astype(np.int8))
+        low = -(1 << 15) if self._long else -128
+        self.values.append(self._rng.integers(low, -low, shape).astype(np.int16 if self._long else np.int8))
         return index
 
     def _tensor(

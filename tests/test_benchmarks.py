@@ -148,9 +148,10 @@ def test_cortex_m_fails_where_bytes_differ(monkeypatch, capsys):
     assert "  FAIL" in printed.out and "toy on m4" in printed.err
 
 
-def test_kernels_prints_costs():
+@pytest.mark.parametrize("options", [(), ("--int16",)], ids=["int8", "int16"])
+def test_kernels_prints_costs(options):
     """The quick form has a row a shape, with what portable kernels and an M4's own take of each multiply-accumulate."""
-    command = [sys.executable, str(ROOT / "benchmarks" / "kernels.py"), "--quick", "--markdown"]
+    command = [sys.executable, str(ROOT / "benchmarks" / "kernels.py"), "--quick", "--markdown", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr
     head, _, *rows = done.stdout.splitlines()
