@@ -46,14 +46,14 @@ void ec_conv2d_thumb1_s8(
                                       // and 20 bytes an element of `rows` rows of taps
         int8_t *out);                 // [batches][out.h][out.w][out.c]
 
-/* DEPTHWISE_CONV_2D, 3x3, of a depth multiplier of 1, with taps of a row side by side. `out` may lie over `in` as far as the generator's
- * lead allows. */
+/* DEPTHWISE_CONV_2D, of a depth multiplier of 1, with taps of a row side by side. `out` may lie over `in` as far as the generator's lead
+ * allows. */
 void ec_depthwise_conv2d_thumb1_s8(
         const ec_conv_params *p,
         const int8_t *in,             // [batches][in.h][in.w][c]
-        const int8_t *weights,        // [3][3][c]
+        const int8_t *weights,        // [filter_h][filter_w][c]
         const ec_channel_data *data,  // of c channels
-        int8_t *scratch,              // 4-byte aligned: 41 bytes a channel (12 and 20 of which for channels padded to fours)
+        int8_t *scratch,              // 4-byte aligned: 12 bytes a channel (padded to fours), 20 a channel, and a window
         int8_t *out);                 // [batches][out.h][out.w][c]
 
 /* FULLY_CONNECTED with constant weights of zero point 0: four outputs at once. Biases and scales go on to the next four of outputs. */

@@ -58,12 +58,12 @@ def fast_conv2d(graph: Graph, op: Op, names: Names, portable: Step) -> Step | No
 
 
 def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
-    """All channels of a 3x3 window; not for a depth multiplier, nor for taps that lie apart in a row."""
+    """All channels of a window; not for a depth multiplier, nor for taps that lie apart in a row."""
     options, layer = op.options, read_convolution(graph, op, portable)
     if layer is None or not isinstance(options, DepthwiseConvOptions):
         return None
     _, kh, kw, channels = layer.weights.shape
-    if (kh, kw) != (3, 3) or options.depth_multiplier != 1 or options.dilation_w != 1:
+    if options.depth_multiplier != 1 or options.dilation_w != 1:
         return None
     padded = -(-channels // FILTERS) * FILTERS
     scratch = padded * CHANNEL_BYTES + 4 * _PIXELS * channels + kh * kw * channels
