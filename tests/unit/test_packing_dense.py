@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgecompress.codegen.lower import lower
 from edgecompress.codegen.lower.packing_dense import Codes, DensePacking, Fours, Nibbles, dense_blocks, pack_dense
+from edgecompress.target import KernelSet
+from tests.unit.test_plan_models import Network
 
 SHAPE = (6, 11)
 FOURS = 2, 3
@@ -92,3 +95,11 @@ def test_blocks_that_are_not_zero() -> None:
         *(2, 0, 9, 9, 9, 9, 1, 9, 9, 9, 9),
     ]
     assert dense_blocks(weights[:, :1027]) is None
+
+
+def test_weights_without_zeros_are_not_stored_as_blocks() -> None:
+    """A layer of one output, for which fours of filters are too much, keeps its weights as they are: blocks would be larger."""
+    network = Network()
+    made = network.dense(network.input(1, 1, 832), 1)
+    steps, _ = lower(network.graph([made]), kernels=KernelSet.DSP)
+    assert [step.function for step in steps] == ["ec_fully_connected_s8"]

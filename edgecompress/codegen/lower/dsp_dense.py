@@ -31,10 +31,13 @@ def sparse_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -
 
 
 def _blocks_pay(layer: DenseLayer, blocks: DenseBlocks) -> bool:
-    """Whether blocks take fewer instructions than all weights; figures from benchmarks/packed.py."""
+    """Whether blocks take fewer instructions than all weights, and less flash; figures from benchmarks/packed.py.
+
+    Of a single output, for which fours of filters are dear, blocks without zeros would be faster, and larger.
+    """
     out_len, in_len = layer.matrix.shape
     dense = (out_len + -out_len % FILTERS) * (_DENSE_PRODUCT * in_len + _DENSE_OUTPUT)
-    return bool(_BLOCK_COST * blocks.count + _BLOCK_OUTPUT * out_len < dense)
+    return blocks.stream.size < layer.matrix.size and bool(_BLOCK_COST * blocks.count + _BLOCK_OUTPUT * out_len < dense)
 
 
 def packed_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
