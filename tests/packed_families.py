@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.conv_families import conv2d, depthwise, fully_connected
-from tests.edge_families import edge_dense, edge_pointwise, edge_sums
+from tests.edge_families import edge_dense, edge_depthwise, edge_pointwise, edge_sums
 from tests.op_cases import Family, OpCases
-from tests.wide_families import wide_conv2d
+from tests.wide_families import wide_conv2d, wide_depthwise
 
 
 def packed_conv2d(c: OpCases) -> None:
@@ -29,8 +29,8 @@ def packed_pointwise(c: OpCases) -> None:
 
 
 def packed_depthwise(c: OpCases) -> None:
-    """With a depth multiplier or without."""
-    _grow(c, depthwise)
+    """With a depth multiplier or without, at the bounds of the fast kernels, with many channels."""
+    _grow(c, c.pick(depthwise, edge_depthwise, wide_depthwise))
 
 
 def packed_dense(c: OpCases) -> None:

@@ -66,6 +66,15 @@ void ec_depthwise_conv2d_dsp_s8(
         int8_t *scratch,
         int8_t *out);                 // [batches][out.h][out.w][c]
 
+/* The same from packed weights, [filter_h][filter_w][c] as one filter; in the same scratch. */
+void ec_depthwise_conv2d_packed_dsp_s8(
+        const ec_conv_params *p,
+        const int8_t *in,             // [batches][in.h][in.w][c]
+        const ec_packed_weights *weights,
+        const ec_channel_data *data,  // of c channels
+        int8_t *scratch,
+        int8_t *out);                 // [batches][out.h][out.w][c]
+
 /* FULLY_CONNECTED with constant weights of zero point 0: four outputs at once. Biases and scales go on to the next four of outputs. */
 void ec_fully_connected_dsp_s8(
         const ec_dense_params *p,

@@ -1,11 +1,17 @@
 /* The loop of dense layers whose weights are codes of 1 to 5 bits: a block of codes of four outputs and four inputs is cut to eight pairs, of
  * elements 0 and 2 of each output, then of elements 1 and 3 (ec_dsp_packed.h).
  *
- * Before it is included: EC_CODES_TABLE, the type of `table`; EC_CODES_PAIR(table, output, pair, bits), the two weights of a pair as a word. */
+ * The kernel says before it includes this what `table` is, EC_CODES_TABLE, and what the two weights of a pair are as a word,
+ * EC_CODES_PAIR(table, output, pair, bits); else they are looked up one by one in one codebook. */
 #ifndef EC_DSP_CODES_H
 #define EC_DSP_CODES_H
 
 #include "ec_dsp_dense.h"
+
+#ifndef EC_CODES_TABLE
+#define EC_CODES_TABLE const int8_t *
+#define EC_CODES_PAIR(table, output, pair, bits) ec_pack16((table)[(pair) & ((1 << bits) - 1)], (table)[(pair) >> bits])
+#endif
 
 /* Sums of one row's `fours` fours of inputs are added to those of four outputs. */
 #define EC_ADD_CODES(bits, load, a0, b0, c0, d0, a1, b1, c1, d1) \

@@ -27,7 +27,7 @@ SOME = [case for family in PACKED for case in cases_of(family.__name__, SEED, 10
 
 CALLS = {
     KernelSet.PORTABLE: ("ec_conv2d_packed_s8", "ec_depthwise_conv2d_packed_s8", "ec_fully_connected_packed_s8"),
-    KernelSet.DSP: ("ec_conv2d_packed_dsp_s8", "ec_depthwise_conv2d_packed_s8"),
+    KernelSet.DSP: ("ec_conv2d_packed_dsp_s8", "ec_depthwise_conv2d_packed_dsp_s8"),
 }
 """Of packed kernels, that the random layers must come to."""
 

@@ -29,7 +29,7 @@ from edgecompress.codegen.lower.packing import (
     worth_padding,
 )
 from edgecompress.codegen.lower.rules import FastLowering, input_tensor
-from edgecompress.codegen.program import Constant, ConstantArg, LiteralArg, Names, Step
+from edgecompress.codegen.program import Argument, Constant, ConstantArg, LiteralArg, Names, Step
 from edgecompress.graph import ConvOptions, DepthwiseConvOptions, Graph, Op
 from edgecompress.numerics.window import span
 
@@ -135,6 +135,19 @@ def _blocks_pay(matrix: NDArray[np.int8], blocks: Blocks) -> bool:
 
 def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
     """Four channels of two pixels. Not for a depth multiplier, for a stride beyond 2, nor for taps that lie apart in a row."""
+    return _depthwise(graph, op, names, portable, "ec_depthwise_conv2d_dsp_s8", portable.arguments[2])
+
+
+def packed_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
+    """The same from packed weights, in the same scratch: they are unpacked where the ring of rows will be."""
+    weights = input_tensor(graph, op, 1)
+    packed = None if weights.data is None else pack_weights(weights.data.astype(np.int8).reshape(1, -1))
+    if packed is None:
+        return None
+    return _depthwise(graph, op, names, portable, "ec_depthwise_conv2d_packed_dsp_s8", packed_argument(names, weights, packed))
+
+
+def _depthwise(graph: Graph, op: Op, names: Names, portable: Step, function: str, weights: Argument) -> Step | None:
     options, layer = op.options, read_convolution(graph, op, portable)
     if layer is None or not isinstance(options, DepthwiseConvOptions):
         return None
@@ -145,7 +158,7 @@ def fast_depthwise(graph: Graph, op: Op, names: Names, portable: Step) -> Step |
     row_bytes = 8 * ((2 * -(-layer.output.shape[2] // 2) - 1) * options.stride_w + kw)
     scratch = quads * (FILTERS * CHANNEL_BYTES + kh * (4 + 8 * kw) + row_bytes * span(kh, options.dilation_h)) + row_bytes
     lead = rows_lead(options, layer.source, layer.weights, layer.output)
-    return layer.step(names, "ec_depthwise_conv2d_dsp_s8", FOLDER, (portable.arguments[2],), scratch, lead)
+    return layer.step(names, function, FOLDER, (weights,), scratch, lead)
 
 
 def best_fully_connected(graph: Graph, op: Op, names: Names, portable: Step) -> Step | None:
@@ -183,7 +196,11 @@ LOWER: dict[str, FastLowering] = {
     "CONV_2D": best_conv2d,
 }
 
-PACKED: dict[str, FastLowering] = {"CONV_2D": packed_conv2d, "FULLY_CONNECTED": packed_fully_connected}
+PACKED: dict[str, FastLowering] = {
+    "CONV_2D": packed_conv2d,
+    "DEPTHWISE_CONV_2D": packed_depthwise,
+    "FULLY_CONNECTED": packed_fully_connected,
+}
 """From packed weights, where size counts."""
 
 SMALL: dict[str, FastLowering] = {"CONV_2D": strips_conv2d, "FULLY_CONNECTED": small_fully_connected}

@@ -1,7 +1,5 @@
 /* Dense layer, int8, for the DSP extension, weights as codes into one codebook, looked up one by one: six instructions for two products, and
  * no scratch. */
-#define EC_CODES_TABLE const int8_t *
-#define EC_CODES_PAIR(table, output, pair, bits) ec_pack16((table)[(pair) & ((1 << bits) - 1)], (table)[(pair) >> bits])
 #include "ec_dsp_codes.h"
 
 void ec_fully_connected_book_dsp_s8(
