@@ -173,3 +173,21 @@ def test_size_never_takes_a_larger_arena_than_either_set_alone() -> None:
     graph = read_tflite(data, name="net")
     alone = [generate_aot(graph, kernels=kernels).info.arena_bytes for kernels in (KernelSet.DSP, KernelSet.PORTABLE)]
     assert generate_aot(graph, kernels=KernelSet.DSP, optimize=Optimize.SIZE).info.arena_bytes <= min(alone)
+
+
+@pytest.mark.parametrize(("side", "depth", "at_once"), [(4, 128, 16), (12, 40, 40)])
+def test_filters_are_unpacked_as_the_arena_allows(side: int, depth: int, at_once: int, tmp_path: Path) -> None:
+    """Few pixels and long filters: 16 at a time, in less scratch. Many pixels: all at once, for the output may then overlap the input."""
+    pytest.importorskip("unicorn", reason="needs the emulator: pip install unicorn")
+    b = ModelBuilder()
+    source = b.tensor((1, side, side, depth), "int8", scale=0.05, zero_point=3)
+    output = b.tensor((1, side, side, 40), "int8", scale=1.0, zero_point=-7)
+    w = b.tensor((40, 1, 1, depth), "int8", scale=np.linspace(0.01, 0.02, 40), axis=0, data=drawn(CLUSTERED, (40, 1, 1, depth)))
+    b.op("CONV_2D", [source, w], [output], padding="VALID", stride_h=1, stride_w=1)
+    b.inputs(source)
+    b.outputs(output)
+    graph = read_tflite(b.build(), name="net")
+    model = generate_aot(graph, kernels=KernelSet.DSP, optimize=Optimize.SIZE)
+    assert f", {at_once}, &" in " ".join(model.files["net.c"].split())
+    _, came, _ = firmware_of(model, tmp_path)
+    assert came == reference_of(graph)
