@@ -26,6 +26,8 @@ from technique_jobs.store import Cost, Outcome, Result, Store
 from technique_jobs.tasks import SEED, Task, as_float
 
 TARGET = "cortex-m4"
+# Recipes whose models have integers at both ends.
+_MEASURED = ("int8", "int16x8")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ def run_row(row: Row, task: Task, store: Store, progress: Progress) -> Result:
         unheard = _apply(row, task.unheard, store.float_start(row, task.name, unheard=True), progress)
     with store.writing(row) as folder:
         (folder / "model.tflite").write_bytes(heard.model_bytes)
-        cost = _cost(folder / "model.tflite", heard.model_bytes, integer=row.recipe.quantize.mode == "int8")
+        cost = _cost(folder / "model.tflite", heard.model_bytes, integer=row.recipe.quantize.mode in _MEASURED)
         outcome = Outcome(
             accuracy=float(heard.hits.mean()),
             images=len(heard.hits),
@@ -80,7 +82,7 @@ def measure_again(row: Row, store: Store) -> None:
     if result is None:
         return
     path = store.place(row.name) / "model.tflite"
-    cost = _cost(path, path.read_bytes(), integer=row.recipe.quantize.mode == "int8")
+    cost = _cost(path, path.read_bytes(), integer=row.recipe.quantize.mode in _MEASURED)
     store.write(store.place(row.name), result.model_copy(update={"cost": cost}))
 
 
@@ -105,7 +107,7 @@ def _train(model: keras.Model, data: Data, training: Training, progress: Progres
 
 
 def _cost(path: Path, model: bytes, *, integer: bool) -> Cost:
-    """What the .tflite takes; on the core only where it is int8 and our engine has all its ops."""
+    """What the .tflite takes; on the core only where it is of integers and our engine has all its ops."""
     graph = read_tflite(model, name="model")
     sizes = Cost(parameters=graph.parameters, macs=graph.macs, tflite_bytes=len(model), gzip_bytes=gzip_size(model))
     if not integer:
