@@ -24,4 +24,6 @@ def main(files: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        raise SystemExit("name profiles: python benchmarks/html_many.py PROFILE.json...")
     main(sys.argv[1:])
