@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from edgecompress.artifact import Firmware, GeneratedModel
 from edgecompress.build import build_firmware
 from edgecompress.codegen import generate_aot
+from edgecompress.codegen.lower import choices
 from edgecompress.codegen.lower.packed_weights import pack_weights, unpack
+from edgecompress.codegen.program import Step
 from edgecompress.convert import read_tflite
 from edgecompress.device import open_emulator
 from edgecompress.graph import Graph
 from edgecompress.numerics.reference import run_reference
 from edgecompress.target import KernelSet, Optimize, load_target
 from tests.kernel_fuzz import PACKED, Batch, cases_of, kernel_calls
+from tests.op_cases import OpCases
 from tests.spread_plan import generate_spread
 from tests.tflite_builder import ModelBuilder
 
@@ -191,3 +194,14 @@ def test_filters_are_unpacked_as_the_arena_allows(side: int, depth: int, at_once
     assert f", {at_once}, &" in " ".join(model.files["net.c"].split())
     _, came, _ = firmware_of(model, tmp_path)
     assert came == reference_of(graph)
+
+
+def test_size_keeps_zero_blocks_out() -> None:
+    """A layer that its own kernel stores without zero blocks is not exchanged for one that stores them, whatever the arena."""
+    c = OpCases(3)
+    values = np.where(np.arange(64 * 64).reshape(64, 1, 1, 64) // 4 % 8 == 0, c.data((64, 1, 1, 64)), 0).astype(np.int8)
+    x, weights = c.input((1, 8, 8, 64), scale=0.05, zero_point=0), c.constant(values, "int8", scale=np.full(64, 0.01, np.float32), axis=0)
+    c.builder.op("CONV_2D", [x, weights], [c.output((1, 8, 8, 64), scale=0.5, zero_point=0)], padding="VALID", stride_h=1, stride_w=1)
+    graph = read_tflite(c.build()[0], name="sparse")
+    kinds = [[step.function for step in choices(graph, graph.ops[0], "m", KernelSet.DSP, o) if isinstance(step, Step)] for o in Optimize]
+    assert kinds == [["ec_conv2d_blocks_dsp_s8"]] * 2

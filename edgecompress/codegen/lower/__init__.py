@@ -68,6 +68,10 @@ PACKED: dict[KernelSet, tuple[dict[str, FastLowering], ...]] = {KernelSet.DSP: (
 """The same from packed weights, two at most: the second one with less scratch."""
 
 
+_MOST_GROWTH = 1.25
+"""Of a step's constants for less scratch: biases and scales that are not packed, but no zero blocks that the faster step leaves out."""
+
+
 def lower(
     graph: Graph, model: str | None = None, kernels: KernelSet = KernelSet.PORTABLE, optimize: Optimize = Optimize.SPEED
 ) -> tuple[tuple[Step, ...], tuple[Alias, ...]]:
@@ -103,7 +107,9 @@ def choices(graph: Graph, op: Op, model: str, kernels: KernelSet, optimize: Opti
     smaller = [step for step in _packed(graph, op, model, kernels, portable, plain) if constant_bytes(step) < constant_bytes(fast)]
     if smaller:
         return tuple(smaller)
-    return (fast,) if fast is portable else (fast, portable)
+    if fast is portable or constant_bytes(portable) > _MOST_GROWTH * constant_bytes(fast):
+        return (fast,)
+    return fast, portable
 
 
 def _packed(graph: Graph, op: Op, model: str, kernels: KernelSet, portable: Step, plain: bool) -> Iterator[Step]:
