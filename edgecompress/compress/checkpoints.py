@@ -116,10 +116,7 @@ def _add_data(digest: Any, data: Data) -> None:  # noqa: ANN401  hashlib's type 
 
     for part in (data.train, data.validation, data.calibration):
         if isinstance(part, Stream):
-            # Reading all of a stream would cost an epoch: its length and its first batch stand for it.
-            digest.update(str(part.batches).encode())
-            for array in keras.tree.flatten(next(iter(part))):
-                _add_array(digest, np.asarray(array))
+            _add_stream(digest, part)
         elif part is not None:
             for array in keras.tree.flatten(part):
                 _add_array(digest, np.asarray(array))
@@ -127,6 +124,23 @@ def _add_data(digest: Any, data: Data) -> None:  # noqa: ANN401  hashlib's type 
     objective = (data.loss.loss, data.loss.loss_weights) if isinstance(data.loss, Objective) else data.loss
     for value in keras.tree.flatten((objective, data.metric, data.metric_goal)):
         digest.update(_words_of(value).encode())
+
+
+def _add_stream(digest: Any, stream: Stream) -> None:  # noqa: ANN401
+    """Reading all of a stream would cost an epoch: its length and its first batch stand for it.
+
+    A stream that shuffles or augments gives another first batch each time, and in another process: then only its shapes and types do.
+    """
+    import keras
+
+    first, again = ([np.asarray(array) for array in keras.tree.flatten(next(iter(stream)))] for _ in range(2))
+    digest.update(str(stream.batches).encode())
+    repeats = all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
+    for array in first:
+        if repeats:
+            _add_array(digest, array)
+        else:
+            digest.update(f"{array.dtype}{array.shape}".encode())
 
 
 def _words_of(value: Any) -> str:  # noqa: ANN401  a loss, a metric, or a weight of one

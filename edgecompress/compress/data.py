@@ -59,6 +59,11 @@ class Data:
     metric_goal: Literal["max", "min"] = "max"
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to learn from, to be judged by or to calibrate on."""
+        return self.train is None and self.validation is None and self.calibration is None
+
+    @property
     def calibration_inputs(self) -> Inputs | None:
         """What ranges are measured on: `calibration`, or else the first training inputs."""
         return self.calibration if self.calibration is not None or self.train is None else self._first_train()[0]
@@ -107,7 +112,7 @@ def as_data(value: object, where: str) -> Data:
         value = Data(**value)
     if not isinstance(value, Data):
         raise DataError(f"{where}: returned {type(value).__name__}; expected train, validation and calibration data", hint=_SHAPE_HINT)
-    if value.train is None and value.validation is None and value.calibration is None:
+    if value.is_empty:
         raise DataError(f"{where}: returned no data", hint=_SHAPE_HINT)
     if value.metric_goal not in ("max", "min"):
         raise DataError(f"{where}: metric_goal is {value.metric_goal!r}; expected 'max' or 'min'", hint=_SHAPE_HINT)

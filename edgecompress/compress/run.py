@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecompress.compress.checkpoints import Checkpoints, step_keys
-from edgecompress.compress.data import Data, fit_data
+from edgecompress.compress.data import Data, as_data, fit_data
 from edgecompress.compress.footprint import Footprint, measure_bytes, measure_footprint
 from edgecompress.compress.load import check_keras_file
 from edgecompress.compress.passes import Note, apply_pass
@@ -60,7 +60,7 @@ def compress(
 
     Args:
         recipe: a recipe without a quantize step ends in post-training int8.
-        data: what the steps need of train, validation and calibration data.
+        data: what the steps need of train, validation and calibration data; parts may be Datasets and PyDatasets.
         converter: one that is running already; by default one is started for this model.
         checkpoints: where finished steps are kept, and where an interrupted run goes on; None keeps nothing.
 
@@ -80,7 +80,7 @@ def compress(
     _require_teachers(recipe)
     require_float_layers(model, recipe.quantize.allow_float)
     _require_int8_layers(model, recipe)
-    fitted = _with_objective(fit_data(data or Data(), model), model)
+    fitted = _with_objective(fit_data(Data() if data is None or data.is_empty else as_data(data, "data"), model), model)
     with op_determinism(recipe), nullcontext(converter) if converter else Converter() as running:
         return _Run(model, recipe, fitted, progress, running, checkpoints).run()
 

@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from edgecompress.compress import Checkpoints, Data, compress
@@ -131,6 +132,20 @@ def test_another_recipe_or_model_does_not_resume(model, data, converter, tmp_pat
     assert compress(model, one, data, converter=converter, checkpoints=kept).resumed == 0
     kept.remove()
     assert not (tmp_path / "steps").exists()
+
+
+def test_a_shuffled_dataset_resumes(model, data, converter, tmp_path):
+    """Batches that differ at every reading do not make it another data set, given as `Data` takes it; another length does."""
+    kept = Checkpoints(tmp_path / "steps")
+    recipe = Recipe(step=(PruneSettings(sparsity=0.5, epochs=0), QuantizeSettings()))
+
+    def shuffled(samples: int) -> Data:
+        batches = tf.data.Dataset.from_tensor_slices(tuple(part[:samples] for part in data.train)).shuffle(64).batch(16)
+        return replace(data, train=batches)
+
+    assert compress(model, recipe, shuffled(64), converter=converter, checkpoints=kept).resumed == 0
+    assert compress(model, recipe, shuffled(64), converter=converter, checkpoints=kept).resumed == 1
+    assert compress(model, recipe, shuffled(32), converter=converter, checkpoints=kept).resumed == 0
 
 
 def test_the_users_loss_and_metric(data, model, converter):
