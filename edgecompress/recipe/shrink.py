@@ -36,7 +36,7 @@ class ShrinkSettings(SaliencySettings, Training):
         refit: solve the weights that read the channels anew, so that the layer behind gives what it gave before on calibration inputs.
         rounds: removals, each a part of the way; all but the last are followed by `round_epochs` of fine-tuning.
         saliency_samples: that a criterion, `refit` or the choice of blocks reads, at most.
-        exclude: layers whose own channels stay.
+        exclude: layers whose own channels stay, or that keep their block.
         seed: of saliency `random`.
     """
 

@@ -224,6 +224,16 @@ def test_block_of_least_effect_goes(data):
         shrink(model, without_training(remove="blocks", amount=0.5), Data())
 
 
+@pytest.mark.parametrize("excluded", ["a", "a1"])
+def test_an_excluded_layer_keeps_its_block(excluded, data):
+    """The block of least effect stays when its addition or a layer of its branch is excluded; another goes."""
+    model = residual_model()
+    model.get_layer("a2_bn").gamma.assign(np.full(8, 1e-3, np.float32))
+    _, note = shrink(model, without_training(remove="blocks", amount=0.5, exclude=(excluded,)), data)
+    (gone,) = note.blocks
+    assert gone.block != "a" and excluded not in gone.layers
+
+
 def test_removed_channels_equal_masked_ones():
     """`remove_channels` gives what `mask_channels` gives, by paths into nested models, and names what stays."""
     keras.utils.set_random_seed(0)

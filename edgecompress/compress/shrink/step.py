@@ -27,7 +27,7 @@ from edgecompress.keras_graph.cost import network_macs, network_parameters
 from edgecompress.keras_graph.groups import Groups, cut_masked, find_groups, makers
 from edgecompress.keras_graph.network import Network, Operator
 from edgecompress.keras_graph.rebuild import build_model
-from edgecompress.keras_graph.residual import drop_block, find_blocks
+from edgecompress.keras_graph.residual import ResidualBlock, drop_block, find_blocks
 from edgecompress.keras_graph.walk import read_network
 from edgecompress.progress import Progress, silent
 from edgecompress.recipe.shrink import ShrinkSettings
@@ -80,7 +80,7 @@ def shrink(
     for done in range(1, settings.rounds + 1):
         budget = whole * (1 - (1 - settings.left) * done / settings.rounds)
         if settings.remove == "blocks":
-            current, gone = _remove_blocks(current, settings, data, budget)
+            current, gone = _remove_blocks(current, settings, data, budget, names)
             blocks += gone
         else:
             current = _remove_channels(current, settings, data, budget, names, progress)
@@ -202,18 +202,20 @@ def _what_holds(groups: Groups, settings: ShrinkSettings, paths: Mapping[str, st
     return f"leave the step out; {kept or 'no layer makes channels that another reads'}"
 
 
-def _remove_blocks(model: keras.Model, settings: ShrinkSettings, data: Data, budget: float) -> tuple[keras.Model, list[RemovedBlock]]:
+def _remove_blocks(
+    model: keras.Model, settings: ShrinkSettings, data: Data, budget: float, names: Mapping[str, str]
+) -> tuple[keras.Model, list[RemovedBlock]]:
     """Drop the block of least effect until the budget is kept; effects are measured anew after each."""
     removed: list[RemovedBlock] = []
     while True:
         network = read_network(model)
-        blocks = [block for block in find_blocks(network) if not _is_excluded(block.name, settings.exclude)]
+        blocks = [block for block in find_blocks(network) if not _is_excluded(block, settings.exclude, names)]
         if _block_total(network, settings) <= budget:
             return (model if removed else copy_model(model)), removed
         if not blocks:
             raise RecipeError(
                 f"shrink: {settings.goal} = {settings.wish:g} cannot be reached by residual blocks",
-                hint="ask for less, or set remove to 'channels'",
+                hint="ask for less, shorten `exclude`, or set remove to 'channels'",
             )
         effects = measure_effects(model, network, blocks, data, settings.saliency_samples)
         block, effect = min(zip(blocks, effects, strict=True), key=lambda pair: pair[1])
@@ -233,5 +235,7 @@ def _block_total(network: Network, settings: ShrinkSettings) -> float:
             return len(find_blocks(network))
 
 
-def _is_excluded(name: str, exclude: Sequence[str]) -> bool:
-    return any(is_inside(name, one) for one in exclude)
+def _is_excluded(block: ResidualBlock, exclude: Sequence[str], names: Mapping[str, str]) -> bool:
+    """Whether the addition or a layer of the branch is excluded."""
+    paths = [names.get(call.operator.name, call.operator.name) for call in (block.addition, *block.calls)]
+    return any(is_inside(path, name) for path in paths for name in exclude)
