@@ -84,7 +84,7 @@ class PruneSettings(Training, SaliencySettings):
 
     Attributes:
         sparsity: share of weights that end at zero, 0 <= s < 1.
-        threshold: weights with a lower saliency go.
+        threshold: weights with a lower saliency go; with order `high_first` those with a higher one.
         threshold_scaling: `absolute`: the threshold as it is; `layer_size`: threshold / sqrt(m n) for a kernel of m inputs and n outputs.
         scope: one ranking for all prunable layers together (`global`), or one each (`layer`).
         pattern: "any"; "N:M"; "OxI": blocks.

@@ -13,6 +13,8 @@ import pytest
 from keras import layers
 
 from edgecompress.compress.data import Data
+from edgecompress.compress.grid.cluster import cluster
+from edgecompress.compress.grid.layers import describe_codebooks
 from edgecompress.compress.int8.fake_quant import Int8Dense
 from edgecompress.compress.int8.step import convert_quantized, quantize
 from edgecompress.compress.prune.kernels import find_kernels
@@ -23,7 +25,7 @@ from edgecompress.compress.score import score_model, score_outputs
 from edgecompress.compress.training.objective import Task, find_objective, find_task, gives_probabilities
 from edgecompress.convert import Converter, read_tflite
 from edgecompress.errors import DataError, ModelError, RecipeError
-from edgecompress.recipe import PruneSettings, QuantizeSettings
+from edgecompress.recipe import ClusterSettings, PruneSettings, QuantizeSettings
 from edgecompress.recipe.prune import NewHead
 from edgecompress.recipe.saliency import Criterion
 
@@ -384,15 +386,31 @@ def test_iterative_prunes_a_part_and_fine_tunes_in_between(data):
 
 
 def test_a_threshold_prunes_what_is_below_it():
-    """An absolute threshold, and one that shrinks with the square root of a layer's size."""
+    """An absolute threshold, from either end, and one that shrinks with the square root of a layer's size."""
     model = tiny_model()
     before = [np.abs(k.variable.numpy()) for k in find_kernels(model)]
     _, note = prune(model, PruneSettings(threshold=0.1, epochs=0), Data())
     assert [layer.zeros for layer in note.layers] == [int((size < 0.1).sum()) for size in before]
     _, note = prune(model, PruneSettings(threshold=1.0, threshold_scaling="layer_size", epochs=0), Data())
     assert [layer.zeros for layer in note.layers] == [int((size < 1 / np.sqrt(size.size)).sum()) for size in before]
+    _, note = prune(model, PruneSettings(threshold=0.1, order="high_first", epochs=0), Data())
+    assert [layer.zeros for layer in note.layers] == [int((size > 0.1).sum()) for size in before]
     _, note = prune(model, PruneSettings(threshold=99.0, epochs=0), Data())
     assert [layer.weights - layer.zeros for layer in note.layers] == [1, 1]
+
+
+def test_a_threshold_from_above_falls_to_its_goal():
+    """With high_first and a schedule, nothing goes at first, less than asked for halfway, and no weight comes back."""
+    model = tiny_model()
+    kernels = find_kernels(model)
+    masks = Masks(kernels, PruneSettings(threshold=0.1, order="high_first"))
+    scores = [-np.abs(kernel.variable.numpy()).astype(np.float64) for kernel in kernels]
+    zeros = []
+    for share in (0.0, 0.5, 1.0, 0.0):
+        masks.choose(share, scores)
+        masks.apply()
+        zeros.append(all_zeros(model))
+    assert zeros == [0, *(sum(int((score < -limit).sum()) for score in scores) for limit in (0.2, 0.1)), zeros[2]]
 
 
 def test_zeros_of_an_earlier_step_stay(data):
@@ -568,11 +586,31 @@ def on_levels(levels: list[int]) -> keras.Model:
 
 
 def test_codebooks_with_a_zero_are_pruned():
-    """A weight that goes is at level 0 of a ternary layer; a binary layer has none, and is named as left alone."""
+    """A weight that goes is at level 0 of a ternary layer; a binary layer can have none, and is named as left alone."""
     pruned, note = prune(on_levels([-127, 0, 127]), PruneSettings(sparsity=0.5, scope="layer", epochs=0), Data())
     coded = pruned.get_layer("coded")
     assert [layer.zeros for layer in note.layers] == [32, 16]
     assert (np.asarray(coded.int8_kernel)[coded.kernel.numpy() == 0] == 0).all()
     _, note = prune(on_levels([-127, 127]), PruneSettings(sparsity=0.5, epochs=0), Data())
     assert [layer.layer for layer in note.layers] == ["plain"]
-    assert [(layer.layer, layer.reason) for layer in note.left_alone] == [("coded", "its codebook has no 0")]
+    assert [layer.layer for layer in note.left_alone] == ["coded"] and "no 0" in note.left_alone[0].reason
+    with pytest.raises(RecipeError, match="no layer to prune") as caught:
+        prune(on_levels([-127, 127]), PruneSettings(sparsity=0.5, epochs=0, exclude=("plain",)), Data())
+    assert caught.value.hint.startswith("coded: its codebook")
+
+
+def test_clusters_without_a_zero_get_one(data):
+    """Clustered first and pruned then: the level nearest to 0 becomes 0, there are no more levels than before, and training keeps both."""
+    model = tiny_model()
+    clustered, _ = cluster(model, ClusterSettings(clusters=4, epochs=0), Data())
+    assert not any((layer.kernel_levels.numpy() == 0).any() for layer in clustered.layers if hasattr(layer, "kernel_levels"))
+    pruned, note = prune(clustered, PruneSettings(sparsity=0.6, scope="layer", epochs=1, every=1, batch_size=16), data)
+    assert note.zeros == sum(-(-6 * layer.weights // 10) for layer in note.layers) and not note.left_alone
+    for codebook in describe_codebooks(pruned, {}):
+        assert codebook.levels <= 4 and codebook.zeros >= 0.6 * codebook.weights
+
+
+def test_a_head_on_a_codebook_is_refused(data):
+    """Fresh weights have no codebook: the head would give nothing."""
+    with pytest.raises(RecipeError, match="'coded', whose weights are on a codebook"):
+        prune(on_levels([-127, 0, 127]), PruneSettings(sparsity=0.5, new_head=NewHead(layer="coded")), data)

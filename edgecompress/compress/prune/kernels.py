@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
+import tensorflow as tf
 
+from edgecompress.compress.grid.levels import LARGEST_LEVEL, moved_levels
 from edgecompress.compress.layers import is_inside, require_layers, walk_layers
 from edgecompress.errors import RecipeError
 
@@ -43,6 +45,9 @@ _DEPTHWISE_REASON = "a depthwise kernel: with so few weights for each output, ev
 _PATTERN_REASON = (
     "its kernel has no axis of inputs that a .tflite keeps together: patterns are for Dense, Conv1D, Conv2D and their transposes"
 )
+
+_NAMED = 3
+"""Layers that a message tells the reason of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +98,8 @@ def find_kernels(model: keras.Model, exclude: Sequence[str] = (), include: Seque
     if not found:
         raise RecipeError(
             f"prune: model {model.name!r} has no layer to prune{' outside exclude' if exclude else ''}",
-            hint="Dense, EinsumDense, Conv and recurrent layers can be pruned; depthwise kernels, biases and embeddings are left alone",
+            hint="; ".join([f"{path}: {reason}" for path, layer in layers.items() if (reason := _reason_to_keep(layer))][:_NAMED])
+            or "Dense, EinsumDense, Conv and recurrent layers can be pruned; biases and embeddings are left alone",
         )
     return list(found.values())
 
@@ -138,10 +144,16 @@ def _reason_to_keep(layer: keras.Layer) -> str | None:
         return _DEPTHWISE_REASON
     if getattr(layer, "tied", False):
         return "its channels share the integers of other channels"
+    return None if _takes_zeros(layer) else "its codebook has no 0, and no level that could become it"
+
+
+def _takes_zeros(layer: keras.Layer) -> bool:
+    """Whether a weight of 0 has a level to stand on: 0, or the one nearest to it, which then becomes 0; the two ends never do."""
     levels = getattr(layer, "kernel_levels", None)
-    if levels is not None and not (levels.numpy() == 0).any(axis=-1).all():
-        return "its codebook has no 0"
-    return None
+    if levels is None:
+        return True
+    now = moved_levels(levels, layer.level_shifts) if layer.train_levels else levels
+    return bool(tf.reduce_all(tf.reduce_any(tf.abs(now) < LARGEST_LEVEL, axis=-1)))
 
 
 def _axes_of(layer: keras.Layer) -> tuple[int, int] | None:

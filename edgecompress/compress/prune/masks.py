@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -113,7 +114,7 @@ class Masks:
             case BlockPattern() as pattern:
                 return self._choose_blocks(share, scores, pattern)
             case None if settings.threshold is not None:
-                return [choose_above(score, share * self._threshold(k)) for k, score in self._pairs(scores)]
+                return [choose_above(score, self._lowest(k, share)) for k, score in self._pairs(scores)]
             case None:
                 return choose_kept(scores, share, settings.scope)
 
@@ -126,15 +127,21 @@ class Masks:
         measured = [block_means(row, pattern) for row in rows]
         means, sizes = [m for m, _ in measured], [s for _, s in measured]
         if self._settings.threshold is not None:
-            chosen = [choose_above(m, share * self._threshold(k)) for k, m in self._pairs(means)]
+            chosen = [choose_above(m, self._lowest(k, share)) for k, m in self._pairs(means)]
         else:
             chosen = choose_blocks(means, sizes, share, self._settings.scope)
         spread = [spread_blocks(keep, pattern, row.shape) & (row > -np.inf) for keep, row in zip(chosen, rows, strict=True)]
         return [from_rows(keep, score.shape, _axes(k)) for keep, (k, score) in zip(spread, self._pairs(scores), strict=True)]
 
-    def _threshold(self, kernel: Kernel) -> float:
+    def _lowest(self, kernel: Kernel, share: float) -> float:
+        """The score at which a weight lives, at a share of the threshold; scores of `high_first` have their signs turned."""
         threshold = self._settings.threshold or 0.0
-        return size_threshold(threshold, kernel.elements) if self._settings.threshold_scaling == "layer_size" else threshold
+        if self._settings.threshold_scaling == "layer_size":
+            threshold = size_threshold(threshold, kernel.elements)
+        if self._settings.order == "low_first":
+            return share * threshold
+        # Finite, since -inf is the score of what is pruned already.
+        return -threshold / share if share > 0 else -sys.float_info.max
 
     def _pairs(self, scores: Sequence[Any]) -> list[tuple[Kernel, Any]]:
         return list(zip(self._kernels, scores, strict=True))

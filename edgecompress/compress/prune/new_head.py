@@ -17,7 +17,7 @@ def replace_head(model: keras.Model, head: NewHead) -> keras.Model:
     """A copy of `model` whose layer `head.layer` has new weights, and `head.units` outputs; all others keep theirs. Not compiled.
 
     Raises:
-        RecipeError: no Dense or convolution layer of that name stands at the model's top level.
+        RecipeError: no Dense or convolution layer of that name stands at the model's top level, or it is on a codebook.
         ModelError: the layers behind it do not take its new width.
     """
     bare = copy_model(model)
@@ -27,6 +27,12 @@ def replace_head(model: keras.Model, head: NewHead) -> keras.Model:
         raise RecipeError(
             f"prune: new_head names {head.layer!r}, which is no Dense or convolution layer at the top of model {model.name!r}",
             hint=f"its layers: {', '.join(names[-4:])}",
+        )
+
+    if getattr(layers[head.layer], "levels", 0):
+        raise RecipeError(
+            f"prune: new_head names {head.layer!r}, whose weights are on a codebook, which fresh ones have not",
+            hint="name it in exclude of the step with the codebook, or take the new head before that step",
         )
 
     def clone(layer: Any) -> Any:  # noqa: ANN401  Keras ships without types
