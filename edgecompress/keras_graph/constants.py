@@ -44,6 +44,12 @@ class ConstantMap:
         known = self.values.get(value)
         return np.full(len(self._channels.layouts[value].ids), np.nan) if known is None else known
 
+    def take_over(self, other: ConstantMap, roots: Set[int]) -> None:
+        """Of these sets, the numbers of another map of the same network."""
+        for value in self.values:
+            theirs = np.isin(self._channels.roots(self._channels.layouts[value].ids), list(roots))
+            self.values[value] = np.where(theirs, other.of(value), self.of(value))
+
     def _of_call(self, call: Call) -> Constants:
         ids = self._channels.layouts[call.output].ids
         nothing = np.full(len(ids), np.nan)

@@ -86,6 +86,14 @@ def cut_masked(groups: Groups, roots: Set[int]) -> None:
     cut(groups.channels, roots, ConstantMap(groups.channels, masked=roots))
 
 
+def cut_chosen(groups: Groups, roots: Set[int], dead: Set[int]) -> None:
+    """`cut_masked`, but for dead groups (see `dead_groups`): the numbers that they hold go into the biases behind them."""
+    constants = ConstantMap(groups.channels, masked=roots - dead)
+    if roots & dead:
+        constants.take_over(ConstantMap(groups.channels), roots & dead)
+    cut(groups.channels, roots, constants)
+
+
 def makers(channels: ChannelMap) -> dict[Operator, Ids]:
     """[C] the roots of the channels that each layer makes, for layers that make their own."""
     found: dict[Operator, Ids] = {}

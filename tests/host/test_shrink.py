@@ -285,6 +285,23 @@ def test_dead_channels_go_where_that_is_exact():
     assert largest_difference(model, small) < 1e-5
 
 
+def test_dead_channels_go_with_their_numbers(data):
+    """The pass takes dead channels first and folds what they hold, beside others that are masked; beyond a border they stay, named."""
+    settings = {"ranking": "global", "normalize": "none", "multiple_of": 1, "minimum": 1, "exclude": ("second",)}
+    model = dying_model("valid")
+    small, note = shrink(model, without_training(amount=0.33, **settings), data)
+    assert [(layer.layer, layer.after) for layer in note.layers] == [("first", 4)]
+    assert largest_difference(model, small) < 1e-5
+    norms = np.abs(model.get_layer("first").kernel.numpy()).sum(axis=(0, 1, 2))
+    third = min((0, 1, 4, 5), key=lambda channel: norms[channel])
+    small, _ = shrink(model, without_training(amount=0.5, **settings), data)
+    assert largest_difference(mask_channels(model, {"first": [third]})[0], small) < 1e-5
+    model = dying_model("same")
+    small, note = shrink(model, without_training(amount=0.2, **settings), data)
+    (kept,) = [kept for kept in note.kept if kept.layer == "first"]
+    assert kept.channels == (2,) and "0.7" in kept.reason and largest_difference(model, small) < 1e-5
+
+
 def test_masked_channels_are_dead_channels():
     """What another pass zeroed through BatchNormalization and a residual addition is found and removed."""
     masked, _ = mask_channels(residual_model(), {"stem": [1, 2], "b1": [0, 7]})

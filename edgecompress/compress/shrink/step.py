@@ -23,8 +23,9 @@ from edgecompress.compress.shrink.remove import KeptChannels, LayerChannels, cha
 from edgecompress.compress.training.train import Trained, copy_model, fit
 from edgecompress.errors import RecipeError
 from edgecompress.keras_graph.channel_rules import map_channels
+from edgecompress.keras_graph.constants import ConstantMap
 from edgecompress.keras_graph.cost import network_macs, network_parameters
-from edgecompress.keras_graph.groups import Groups, cut_masked, find_groups, makers
+from edgecompress.keras_graph.groups import Groups, cut_chosen, dead_groups, find_groups, makers
 from edgecompress.keras_graph.network import Network, Operator
 from edgecompress.keras_graph.rebuild import build_model
 from edgecompress.keras_graph.residual import ResidualBlock, drop_block, find_blocks
@@ -95,7 +96,7 @@ def shrink(
     note = ShrinkNote(
         layers=changed_layers(count_made(groups.channels), count_made(map_channels(end)), names),
         blocks=tuple(blocks),
-        kept=name_kept(groups.channels, groups.pinned, names),
+        kept=name_kept(groups.channels, groups.pinned | _stuck(groups), names),
         macs_before=network_macs(start),
         macs=network_macs(end),
         parameters_before=network_parameters(start),
@@ -126,9 +127,14 @@ def _candidates(groups: Groups, settings: ShrinkSettings, names: Mapping[str, st
         if any(is_inside(names[operator.name], name) for name in settings.exclude)
         for root in ids
     }
-    stays = excluded | (groups.merged if settings.scope == "internal" else frozenset())
+    stays = excluded | set(_stuck(groups)) | (groups.merged if settings.scope == "internal" else frozenset())
     made = {int(root) for ids in makers(groups.channels).values() for root in ids}
     return [root for root in groups.roots if root in made and root not in stays]
+
+
+def _stuck(groups: Groups) -> dict[int, str]:
+    """Channels that died at a number which no bias can take over, with the reason; all others may go."""
+    return dead_groups(groups.channels, ConstantMap(groups.channels))[1]
 
 
 def _remove_channels(
@@ -149,9 +155,11 @@ def _remove_channels(
             hint="ask for less, raise `most`, lower `minimum` or `multiple_of`, set scope to 'all', or shorten `exclude`",
         )
     going = {root for root in candidates if not kept[root]}
+    # Before a refit, behind which nothing reads the channels that go.
+    dead, _ = dead_groups(groups.channels, ConstantMap(groups.channels))
     if settings.refit == "least_squares":
         refit_readers(model, groups, going, data, settings.saliency_samples)
-    cut_masked(groups, going)
+    cut_chosen(groups, going, dead)
     return build_model(network)
 
 
