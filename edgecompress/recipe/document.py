@@ -99,7 +99,7 @@ def _moves_channels(step: Settings) -> bool:
         case ShrinkSettings():
             return step.remove == "channels"
         case RegularizeSettings():
-            return step.method in ("group_lasso", "l0")
+            return step.removes_channels
         case _:
             return isinstance(step, TransformerSettings)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgecompress.recipe.base import Epochs, LearningRate, Names, Share, Training
 
@@ -27,6 +27,8 @@ class RegularizeSettings(Training):
         strength: of the penalty.
         threshold: weights below this share of the largest |w| of their layer, or channels below this share of the largest norm, become
             zero at the end (not for l0, whose gates decide).
+        dead_channels: of l1 and l2: whether channels whose weights have all become zero are taken out (`remove`), where that changes no
+            output; the other methods always do.
         exclude: layers without penalty, whose weights and channels all stay.
         initial_closed: of l0: the probability with which a gate is closed at the start.
         gate_speed: of l0: how many times faster than the weights the gates learn.
@@ -38,6 +40,18 @@ class RegularizeSettings(Training):
     threshold: Share = 1e-3
     epochs: Annotated[Epochs, Field(ge=1)] = 4
     learning_rate: LearningRate = 1e-3
+    dead_channels: Literal["keep", "remove"] = "keep"
     exclude: Names = ()
     initial_closed: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     gate_speed: Annotated[float, Field(gt=0.0)] = 30.0
+
+    @model_validator(mode="after")
+    def _check(self) -> RegularizeSettings:
+        if self.dead_channels == "remove" and self.method not in ("l1", "l2"):
+            raise ValueError(f"dead_channels is for l1 and l2: {self.method} takes the channels out that it empties")
+        return self
+
+    @property
+    def removes_channels(self) -> bool:
+        """Whether channels go, so that the others move up."""
+        return self.method in ("group_lasso", "l0") or self.dead_channels == "remove"

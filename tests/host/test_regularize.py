@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from pydantic import ValidationError
 from scipy.special import expit
 
 from edgecompress.compress.data import Data
@@ -131,6 +132,22 @@ def test_l1_leaves_exact_zeros(data):
     assert note.zeros == sum(int((kernel == 0).sum()) for kernel in kernels) > 0.2 * note.count
     assert note.count == 72 + 16
     assert accuracy(sparse, data) > 0.95
+
+
+def test_l1_takes_dead_channels_out(data):
+    """Channels whose filters l1 emptied go when asked: the same outputs as with their zeros, from a smaller model that knows its loss."""
+    settings = RegularizeSettings(method="l1", strength=0.6, epochs=6, batch_size=8, learning_rate=1e-2, threshold=0.5)
+    keras.utils.set_random_seed(1)
+    kept, _ = regularize(small_model(), settings, data)
+    keras.utils.set_random_seed(1)
+    small, note = regularize(small_model(), settings.model_copy(update={"dead_channels": "remove"}), data)
+    assert note.removed and small.count_params() < kept.count_params()
+    x, _ = data.train
+    expected = kept.predict(x, verbose=0)
+    np.testing.assert_allclose(small.predict(x, verbose=0), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert small.loss is not None
+    with pytest.raises(ValidationError, match="dead_channels is for l1 and l2"):
+        RegularizeSettings(method="l0", dead_channels="remove")
 
 
 def test_l2_shrinks_and_the_threshold_cuts(data):

@@ -95,7 +95,15 @@ def test_a_wrong_recipe_is_one_sentence(text, words):
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("later", ['"shrink"\nmacs = 0.5', '"regularize"\nmethod = "l0"', '"transformer"\nheads = 0.5'])
+@pytest.mark.parametrize(
+    "later",
+    [
+        '"shrink"\nmacs = 0.5',
+        '"regularize"\nmethod = "l0"',
+        '"regularize"\nmethod = "l1"\ndead_channels = "remove"',
+        '"transformer"\nheads = 0.5',
+    ],
+)
 def test_channels_do_not_go_behind_a_pattern(later):
     """A removed input channel would move its neighbours into other groups of a pattern; without a pattern, or for blocks, all is well."""
     recipe = '[[step]]\npass = "prune"\n{}\n[[step]]\npass = {}'

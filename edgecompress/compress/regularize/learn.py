@@ -114,7 +114,10 @@ def _empty_weights(
         weights, zeros = counts.get(kernel.layer, (0, 0))
         counts[kernel.layer] = weights + kernel.elements, zeros + _cut_small(kernel, settings.threshold)
     layers = tuple(LayerResult(layer, weights, zeros) for layer, (weights, zeros) in counts.items())
-    return regular, _note(settings, "weights", layers, (), trained, Removal((), ()))
+    removal = Removal((), ())
+    if settings.dead_channels == "remove":
+        regular, removal = _without_dead(regular, regular)
+    return regular, _note(settings, "weights", layers, (), trained, removal)
 
 
 def _cut_small(kernel: Kernel, threshold: float) -> int:
@@ -183,9 +186,7 @@ def _without_closed(
 ) -> tuple[keras.Model, RegularizeNote]:
     """The model without the closed sets of channels."""
     sets.zero(closed)
-    smaller, removal = remove_dead_channels(regular)
-    # The steps that follow know the loss from the model.
-    smaller.compile(loss=trained_model.loss, loss_weights=(trained_model.get_compile_config() or {}).get("loss_weights"))
+    smaller, removal = _without_dead(regular, trained_model)
     owners = np.array(sets.owners)
     layers = tuple(
         LayerResult(owner, int((owners == owner).sum()), int(closed[owners == owner].sum())) for owner in dict.fromkeys(sets.owners)
@@ -193,6 +194,13 @@ def _without_closed(
     kept = [Kept(layer, reason) for layer, reason in sets.kept.items()]
     kept += [Kept(layer.layer, _EMPTIED) for layer in layers if layer.zeros == layer.count]
     return smaller, _note(settings, "channels", layers, tuple(kept), trained, removal)
+
+
+def _without_dead(model: keras.Model, trained: keras.Model) -> tuple[keras.Model, Removal]:
+    """The model without its dead channels, compiled as `trained` is: the steps that follow know the loss from the model."""
+    smaller, removal = remove_dead_channels(model)
+    smaller.compile(loss=trained.loss, loss_weights=(trained.get_compile_config() or {}).get("loss_weights"))
+    return smaller, removal
 
 
 def _note(
