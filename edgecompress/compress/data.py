@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.compress.stream import Stream, read_stream
+from edgecompress.compress.stream import Stream, count_batches, is_stream, read_batches, read_stream
 from edgecompress.convert.calibrate import Inputs, input_arrays
 from edgecompress.convert.export import read_signature
 from edgecompress.errors import DataError
@@ -37,6 +37,7 @@ DEFAULT_CALIBRATION_SAMPLES = 256
 
 _TRAIN_HINT = "return train=(x, y) from the data function"
 _SHAPE_HINT = 'return {"train": (x, y), "validation": (x, y), "calibration": x}, or an edgecompress.compress.Data of the same'
+_WEIGHTS_HINT = "for sample weights give train as batches: tf.data.Dataset.from_tensor_slices((x, y, weights)).batch(32)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,9 +194,9 @@ def _fit_train(train: Pair | Stream | None, model: Model) -> Pair | Stream | Non
     if not isinstance(train, Stream):
         return None if train is None else _fit_pair(train, model, "train")
     # One batch stands for all: the stream is not read to its end for a check.
-    x, y, *_ = next(iter(train))
-    _fit_inputs(_as_inputs(x, "train"), model, "train")
-    _fit_labels(y, model, "train")
+    x, y, *_ = (tuple(part) if isinstance(part, list) else part for part in next(iter(train)))
+    _fit_inputs(_as_inputs(x, "train x"), model, "train")
+    _fit_labels(_as_labels(y, "train y"), model, "train")
     return train.changed(lambda x, y: (_in_structure(model, x), _fit_labels(y, model, "train")))
 
 
@@ -204,10 +205,17 @@ def _fit_pair(pair: Pair, model: Model, part: str) -> Pair:
 
 
 def _fit_labels(labels: Any, model: Model, part: str) -> Any:  # noqa: ANN401  arrays or tensors, as a stream gives them
-    """Labels by name in the order of the model's outputs, others as they are."""
+    """Labels by name in the order of the model's outputs, others as they are; of one output never a tuple."""
+    names = list((getattr(model, "_functional", None) or model).output_names)
+    if isinstance(labels, tuple):
+        if len(labels) != len(names):
+            raise DataError(
+                f"{part}: {len(labels)} arrays of labels came; the model has {len(names)} output{'s' if len(names) > 1 else ''}",
+                hint=f"give one array for each of {', '.join(names)}, in that order",
+            )
+        return labels[0] if len(names) == 1 else labels
     if not isinstance(labels, Mapping):
         return labels
-    names = list((getattr(model, "_functional", None) or model).output_names)
     wrong = [f"it has none for {name!r}" for name in names if name not in labels]
     wrong += [f"the model has no output {name!r}" for name in labels if name not in names]
     if wrong:
@@ -260,7 +268,7 @@ def _as_pair(value: object, where: str) -> Pair | None:
         value = _join(stream, where)
     if not isinstance(value, list | tuple) or len(value) != 2:
         came = f"{len(value)} values" if isinstance(value, list | tuple) else type(value).__name__
-        raise DataError(f"{where}: expected a pair (x, y), came {came}", hint=_SHAPE_HINT)
+        raise DataError(f"{where}: expected a pair (x, y), came {came}", hint=_WEIGHTS_HINT if came == "3 values" else _SHAPE_HINT)
     x, y = _as_tuples(value[0], value[1])
     inputs, labels = _as_inputs(x, f"{where} x"), _as_labels(y, f"{where} y")
     if count_samples(inputs) != count_samples(labels):
@@ -357,7 +365,7 @@ def _as_calibration(value: object, others: Sequence[Pair | Stream | None], where
         # A list is of inputs where the others have as many, and of samples otherwise.
         several = [len(pair[0]) for pair in others if isinstance(pair, tuple) and isinstance(pair[0], tuple | Mapping)]
         value = tuple(value) if len(value) in several else value
-    if hasattr(value, "element_spec") or hasattr(value, "num_batches"):
+    if is_stream(value):
         # Batches of x alone, or of (x, y) as in training.
         value = _join_inputs(value, where)
     return _as_inputs(value, where)
@@ -366,12 +374,7 @@ def _as_calibration(value: object, others: Sequence[Pair | Stream | None], where
 def _join_inputs(value: Any, where: str) -> Any:  # noqa: ANN401
     import keras
 
-    if hasattr(value, "element_spec"):
-        if int(value.cardinality()) == -1:
-            raise DataError(f"{where}: the Dataset never ends", hint="leave out repeat(), or end it with take(n)")
-        batches = list(value.as_numpy_iterator())
-    else:
-        batches = [value[i] for i in range(int(value.num_batches))]
+    batches = list(read_batches(value, count_batches(value, where), where))
     inputs = [batch[0] if isinstance(batch, tuple) else batch for batch in batches]
     if not inputs:
         raise DataError(f"{where}: holds no batches", hint="return at least one")

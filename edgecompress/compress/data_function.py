@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +18,7 @@ from edgecompress.compress.data import Data, as_data
 from edgecompress.errors import DataError
 
 _MODULE_NAME = "edgecompress_user_data"
+_SHOWN = 8
 
 
 def load_data(spec: str) -> Data:
@@ -31,13 +33,21 @@ def load_data(spec: str) -> Data:
         call = getattr(module, function, None)
         if not callable(call):
             names = [name for name, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == _MODULE_NAME]
-            has = f"it has {', '.join(names)}" if names else "it has no functions"
-            raise DataError(f"{spec}: {path.name} has no function {function!r}", hint=has)
+            raise DataError(f"{spec}: {path.name} has no function {function!r}", hint=_which(function, names))
         try:
             result = call()
         except (Exception, SystemExit) as e:
             raise DataError(f"{spec}: the data function failed: {_last_line(e, path)}", hint=f"try it alone: python {path}") from e
         return as_data(result, spec)
+
+
+def _which(function: str, names: list[str]) -> str:
+    """The name that was meant, or those that there are."""
+    near = get_close_matches(function, names, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"it has {', '.join(names[:_SHOWN])}{more}" if names else "it has no functions"
 
 
 def _split(spec: str) -> tuple[Path, str]:
@@ -77,7 +87,9 @@ def _importable(folder: Path) -> Iterator[None]:
 
 def _last_line(error: BaseException, path: Path) -> str:
     """Where in the user's file it happened, and what: `line 7, in load: ValueError: boom`."""
-    text = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    # Of a syntax error the last line says what; of all others the first, since a message may have several.
+    lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
+    text = lines[-1 if isinstance(error, SyntaxError) else 0]
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f"line {error.lineno}: {text}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]

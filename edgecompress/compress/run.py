@@ -74,10 +74,11 @@ def compress(
         >>> result = compress(model, data=Data(calibration=x[:200]))  # doctest: +SKIP
         >>> Path("model.tflite").write_bytes(result.model_bytes)  # doctest: +SKIP
     """
-    from edgecompress.compress.layers import require_float_layers
+    from edgecompress.compress.layers import require_computable, require_float_layers
     from edgecompress.compress.training.surroundings import op_determinism
 
     _require_teachers(recipe)
+    require_computable(model)
     require_float_layers(model, recipe.quantize.allow_float)
     _require_int8_layers(model, recipe)
     fitted = _with_objective(fit_data(Data() if data is None or data.is_empty else as_data(data, "data"), model), model)

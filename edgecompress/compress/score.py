@@ -4,6 +4,7 @@ mean absolute error."""
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ Outputs: TypeAlias = NDArray[np.floating[Any]] | Sequence[NDArray[np.floating[An
 """What a model gives: one array [n, ...], or a list with one for each of its outputs."""
 
 _PREDICT_BATCH = 256
+_METRIC_HINT = "it is called with (labels, outputs), numpy arrays of all validation samples, and returns a number"
+_ACCURACY = ("accuracy", "acc")
+"""As in `compile`, where these names mean the accuracy that the labels imply."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def score_of(outputs: Outputs, data: Data, *, probabilities: bool) -> Score | No
     if data.validation is None:
         return None
     labels = data.validation[1]
-    if data.metric is not None:
+    if data.metric is not None and not (data.metric in _ACCURACY and _are_classes(outputs, labels)):
         return _user_score(outputs, labels, data)
     if not isinstance(labels, np.ndarray) or not isinstance(outputs, np.ndarray):
         return None
@@ -90,6 +94,16 @@ def score_of(outputs: Outputs, data: Data, *, probabilities: bool) -> Score | No
     except DataError:
         # A loss of the user's own may use labels that no table of ours knows.
         return None
+
+
+def _are_classes(outputs: Outputs, labels: Labels) -> bool:
+    """Whether the labels say which class each output should tell."""
+    if not isinstance(labels, np.ndarray) or not isinstance(outputs, np.ndarray):
+        return False
+    try:
+        return find_task(labels, tuple(outputs.shape[1:])) is not Task.REGRESSION
+    except DataError:
+        return False
 
 
 def score_model(model: Model, data: Data) -> Score | None:
@@ -104,7 +118,7 @@ def score_model(model: Model, data: Data) -> Score | None:
 def _user_score(outputs: Outputs, labels: Labels, data: Data) -> Score:
     import keras
 
-    metric: Any = keras.metrics.get(data.metric) if isinstance(data.metric, str) else data.metric
+    metric = _metric_of(data.metric)
     name = str(getattr(metric, "name", None) or getattr(metric, "__name__", None) or type(metric).__name__)
     try:
         if isinstance(metric, keras.metrics.Metric):
@@ -113,12 +127,28 @@ def _user_score(outputs: Outputs, labels: Labels, data: Data) -> Score:
             value = float(metric.result())
         else:
             value = float(np.mean(metric(labels, outputs)))
-    except (TypeError, ValueError, ArithmeticError, LookupError) as e:
+    except Exception as e:  # the metric is the user's code, and raises whatever it raises
         raise DataError(
-            f"the metric {name!r} failed on the validation data: {type(e).__name__}: {(str(e).splitlines() or [''])[0]}",
-            hint="it is called with (labels, outputs), numpy arrays of all validation samples, and returns a number",
+            f"the metric {name!r} failed on the validation data: {type(e).__name__}: {(str(e).splitlines() or [''])[0]}", hint=_METRIC_HINT
         ) from e
+    if not math.isfinite(value):
+        raise DataError(f"the metric {name!r} is {value} on the validation data; expected a finite number", hint=_METRIC_HINT)
     return Score(name, value, count_samples(labels), higher_is_better=data.metric_goal == "max")
+
+
+def _metric_of(metric: Any) -> Any:  # noqa: ANN401  a Keras metric, its class or name, or a function
+    import keras
+
+    if isinstance(metric, type) and issubclass(metric, keras.metrics.Metric):
+        return metric()
+    if not isinstance(metric, str):
+        return metric
+    try:
+        return keras.metrics.get(metric)
+    except ValueError as e:
+        raise DataError(
+            f"metric is {metric!r}, which Keras does not know", hint="give one of keras.metrics, its name, or a function (labels, outputs)"
+        ) from e
 
 
 def _predict(model: Model, inputs: Any, count: int) -> Outputs:  # noqa: ANN401  an array, or a structure of them

@@ -95,8 +95,10 @@ def measure_sensitivity(
         ModelError: the model cannot be prepared, or no layer has a kernel.
     """
     from edgecompress.compress.kernel_columns import find_columns
+    from edgecompress.compress.layers import require_computable
     from edgecompress.keras_graph.prepare import prepare
 
+    require_computable(model)
     fitted = _first_validation(fit_data(as_data(data, "sensitivity"), model), samples)
     prepared = prepare(model)
     kernels = find_columns(prepared)

@@ -15,6 +15,7 @@ from edgecompress.compress.layers import walk_layers
 from edgecompress.compress.saliency.run_network import is_grouped, traced
 from edgecompress.compress.training.grouped import groups_apart
 from edgecompress.compress.training.objective import find_objective
+from edgecompress.compress.training.user_code import loss_errors_named
 from edgecompress.progress import Progress
 
 STAGE = "read gradients"
@@ -62,4 +63,9 @@ def loss_function(model: keras.Model, data: Data) -> Callable[[Any, Any], Any]:
     head.compile(loss=objective.loss, loss_weights=objective.loss_weights)
     # Keras gives each replica of a strategy its share of the loss; here one of them reads all.
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return lambda y, y_pred: head.compute_loss(y=y, y_pred=y_pred) * replicas
+
+    def loss(y: Any, y_pred: Any) -> Any:  # noqa: ANN401  tensors
+        with loss_errors_named(STAGE, objective.source):
+            return head.compute_loss(y=y, y_pred=y_pred) * replicas
+
+    return loss

@@ -6,13 +6,12 @@ Zeros that are there at the start stay (`keep_zeros`), and a teacher helps when 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from edgecompress.compress.data import Data, Pair, as_model_inputs, count_samples
 from edgecompress.compress.distill.lesson import Lesson
@@ -21,6 +20,7 @@ from edgecompress.compress.training.grouped import groups_apart
 from edgecompress.compress.training.keep_zeros import ZeroKeepingAdam, zero_masks
 from edgecompress.compress.training.objective import find_objective
 from edgecompress.compress.training.trainee import LossTerm, make_trainee
+from edgecompress.compress.training.user_code import first_reason, loss_errors_named
 from edgecompress.errors import DataError, ModelError
 from edgecompress.progress import Progress
 from edgecompress.recipe import Training
@@ -82,7 +82,7 @@ def fit(
     schedule = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps)
     trainee.compile(optimizer=ZeroKeepingAdam(schedule, zero_masks(model)), loss=objective.loss, loss_weights=objective.loss_weights)
     reporter = _Reporter(progress, stage, batches.per_epoch, steps)
-    with groups_apart(), lesson.listening() if lesson else nullcontext(), _keras_errors_named(stage, objective.source):
+    with groups_apart(), lesson.listening() if lesson else nullcontext(), loss_errors_named(stage, objective.source):
         history = trainee.fit(**batches.arguments, epochs=training.epochs, verbose=0, callbacks=[*callbacks, reporter])
     # The steps that follow, and a saved file, know the loss from the model.
     model.compile(loss=objective.loss, loss_weights=objective.loss_weights)
@@ -90,15 +90,6 @@ def fit(
     if not math.isfinite(loss):
         raise DataError(f"{stage}: the loss became {loss} while training", hint="lower the step's learning_rate")
     return Trained(steps, loss, f"{objective.source}; {lesson.description}" if lesson else objective.source)
-
-
-@contextmanager
-def _keras_errors_named(stage: str, source: str) -> Iterator[None]:
-    """The loss may be the user's own, and only Keras knows which labels it takes."""
-    try:
-        yield
-    except (ValueError, TypeError, tf.errors.OpError) as e:
-        raise DataError(f"{stage}: Keras cannot train on this data: {_reason(e)}", hint=f"the loss is {source}") from e
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,15 +126,9 @@ def copy_model(model: keras.Model) -> keras.Model:
             copy.output_names = list(graph.output_names)
     except (TypeError, ValueError, NotImplementedError, KeyError) as e:
         raise ModelError(
-            f"model {model.name!r} cannot be copied: {_reason(e)}", hint="give its custom layers get_config() and from_config()"
+            f"model {model.name!r} cannot be copied: {first_reason(e)}", hint="give its custom layers get_config() and from_config()"
         ) from e
     return copy
-
-
-def _reason(error: Exception) -> str:
-    """The telling line of a long message: TensorFlow puts the reason after a trace of its graph."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return next((line for line in lines if not line.startswith(("Graph execution error", "Detected at", "File ", "<"))), lines[0])[:300]
 
 
 class _Reporter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships without types
