@@ -101,26 +101,28 @@ class Converter:
             export_model(model, folder / "saved_model")
             if arrays is not None:
                 save_calibration(folder / "calibration.npz", arrays, signature.dtypes)
-            data = self._run(_job(folder, mode, signature, calibrated=arrays is not None), model.name)
+            data = self._run(_job(folder, mode, signature, calibrated=arrays is not None), model)
         if mode.is_integer:
             check_all_quantized(data, signature.layers, allow_float)
             require_openable(read_tflite(data))
         return data
 
-    def _run(self, job: Job, name: str) -> bytes:
+    def _run(self, job: Job, model: Model) -> bytes:
+        name = model.name
         if self._process is None:
             self._start()
         self._send(job.to_json())
         try:
-            answer = json.loads(self._wait(name))
+            answer = json.loads(self._wait(model))
         except json.JSONDecodeError as e:
             raise ToolError(f"{name}: the converter gave no sensible answer: {e}; {self._log_tail()}") from e
         if answer["error"]:
             raise explain_failure(name, answer["error"], answer["message"], job.layers)
         return Path(job.output).read_bytes()
 
-    def _wait(self, name: str) -> str:
+    def _wait(self, model: Model) -> str:
         """The child's answer; an empty line means that it died."""
+        name = model.name
         try:
             line = self._answers.get(timeout=self._timeout_s)
         except queue.Empty:
@@ -135,7 +137,7 @@ class Converter:
         code = self._stop(grace_s=10.0)
         raise ToolError(
             f"{name}: TensorFlow's converter crashed ({_exit_text(code)}); {self._log_tail()}",
-            hint="rolled LSTM and GRU layers crash it: build them with unroll=True; otherwise convert parts of the model to find the layer",
+            hint=_crash_hint(model),
         )
 
     def _send(self, line: str) -> None:
@@ -223,6 +225,18 @@ def _job(folder: Path, mode: Mode, signature: Signature, *, calibrated: bool) ->
         outputs=signature.outputs,
         layers=signature.layers,
     )
+
+
+def _crash_hint(model: Model) -> str:
+    """The layers that are known to crash the converter, by name."""
+    import keras
+
+    rolled = [
+        layer.name for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN) and not getattr(layer, "unroll", False)
+    ]
+    if not rolled:
+        return "convert parts of the model to find the layer"
+    return f"rolled LSTM, GRU and RNN layers crash it: build {', '.join(dict.fromkeys(rolled))} with unroll=True"
 
 
 def _forward(stream: IO[str], answers: queue.SimpleQueue[str]) -> None:

@@ -10,6 +10,8 @@ from edgecompress.errors import EdgeCompressError, ToolError, UnsupportedOpError
 
 _NEEDS_FLEX = re.compile(r"(?:TF Select|Flex|Custom) ops?: ([\w, ]+)")
 # MLIR locations quote op kind and name: "Erf:", "dense/gelu/Erf@__inference_serve_12"
+# ... and stand before the sentence: "error: loc(fused[...]): 'tfl.prelu' op failed to verify that ..."
+_SENTENCE = re.compile(r"'tfl?\.\w+' op .*")
 _LOCATION = re.compile(r'"([^"@]+/[^"@]+)@?')
 
 
@@ -30,4 +32,6 @@ def explain_failure(model: str, kind: str, message: str, layers: Sequence[str]) 
         )
     lines = [line.strip() for line in message.splitlines() if line.strip()] or [kind]
     reason = next((line for line in lines if "error:" in line), lines[0])
+    sentence = _SENTENCE.search(reason)
+    reason = sentence.group() if sentence else reason
     return ToolError(f"{model}: the converter failed{where}: {kind}: {reason[:400]}", hint="convert parts of the model to find the layer")

@@ -152,10 +152,10 @@ def test_an_op_that_tflite_lacks_is_named(converter):
 def test_a_crash_is_an_error_and_the_next_model_works(converter, image_model):
     """The converter segfaults on a rolled LSTM; the error says so, and the child is replaced."""
     x = keras.Input((10, 4))
-    rolled = keras.Model(x, layers.Dense(3)(layers.LSTM(8)(x)), name="rolled")
+    rolled = keras.Model(x, layers.Dense(3)(layers.LSTM(8, name="memory")(x)), name="rolled")
     with pytest.raises(ToolError, match=r"rolled: TensorFlow's converter crashed \(SIG") as caught:
         converter.convert(rolled, Mode.INT8, calibration=np.ones((5, 10, 4)))
-    assert "unroll=True" in caught.value.hint
+    assert "build memory with unroll=True" in caught.value.hint
     assert converter.convert(image_model, Mode.FLOAT32)
 
 
@@ -216,3 +216,13 @@ def test_an_unknown_failure_keeps_its_reason():
     assert isinstance(error, ToolError)
     assert "something odd" in error.message
     assert "conv" not in error.message.replace("converter", "")
+
+
+def test_a_failure_says_the_sentence_and_not_the_place():
+    """MLIR puts a long place before what failed; the layer is named, and the sentence is kept."""
+    place = 'loc(fused[callsite(fused["AddV2:", "slopes/slopes_1/add@__inference_serve_1"])' + ", callsite(...)" * 100 + "])"
+    message = f"<unknown>:0: error: {place}: 'tfl.prelu' op failed to verify that its operands have the same type\nmore"
+    error = explain_failure("net", "ConverterError", message, ["slopes"])
+    assert error.message == (
+        "net: the converter failed in layer slopes: ConverterError: 'tfl.prelu' op failed to verify that its operands have the same type"
+    )

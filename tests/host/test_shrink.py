@@ -202,6 +202,17 @@ def test_refit_of_one_layer_is_exact_where_it_can_be(data):
     np.testing.assert_allclose(small(x), model(x), atol=0.02 * float(np.abs(np.asarray(model(x))).max()))
 
 
+def test_refit_behind_a_layer_that_died(data):
+    """Inputs that never change tell nothing: the kernel is cut, and no weight becomes NaN."""
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, activation="relu", kernel_initializer="zeros", name="dead")(image)
+    model = keras.Model(image, layers.Flatten()(layers.Conv2D(4, 3, name="second")(x)))
+    small, _ = shrink(model, without_training(amount=0.5, refit="least_squares"), data)
+    assert small.get_layer("second").kernel.shape[2] == 4
+    assert all(np.isfinite(weights).all() for weights in small.get_weights())
+    np.testing.assert_allclose(small(data.train[0]), model(data.train[0]), atol=1e-6)
+
+
 def test_refit_leaves_pruned_kernels_alone(data):
     """A layer whose weights an earlier step zeroed is cut and not solved anew, so that what is left of its zeros stays."""
     model = residual_model()

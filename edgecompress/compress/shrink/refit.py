@@ -117,9 +117,12 @@ def _solve(groups: Groups, read: Read, roots: Set[int], moments: _Moments) -> No
     covariance = moments.products / moments.count - np.outer(mean, mean)
     flat = kernel.reshape(-1, kernel.shape[-1])
     kept = covariance[np.ix_(stays, stays)]
-    damping = _DAMPING * max(float(np.diag(kept).mean()), np.finfo(np.float64).tiny) * np.eye(len(stays))
-    right = covariance[stays] @ flat + damping @ flat[stays]
-    solved = np.linalg.solve(kept + damping, right)
+    damping = _DAMPING * max(float(np.diag(kept).mean()), 0.0)
+    solved: NDArray[np.floating] = flat[stays]
+    # Inputs that never change say nothing about weights: only the bias follows.
+    if damping > np.finfo(np.float64).tiny:
+        right = covariance[stays] @ flat + damping * flat[stays]
+        solved = np.linalg.solve(kept + damping * np.eye(len(stays)), right)
     refit = np.zeros_like(flat)
     refit[stays] = solved
     bias = bias_of(operator) + mean @ flat - mean[stays] @ solved
