@@ -47,3 +47,8 @@ def find_columns(model: keras.Model) -> list[KernelColumns]:
         for layer in model.layers
         if isinstance(layer, WEIGHTED)
     ]
+
+
+def find_others(model: keras.Model) -> list[keras.Layer]:
+    """The layers that have kernels of another kind: attention, recurrence, embeddings, convolutions in three dimensions."""
+    return [layer for layer in model.layers if not isinstance(layer, WEIGHTED) and any(len(weight.shape) > 1 for weight in layer.weights)]

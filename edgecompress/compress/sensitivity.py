@@ -94,7 +94,7 @@ def measure_sensitivity(
         DataError: no validation data, or labels that allow no score.
         ModelError: the model cannot be prepared, or no layer has a kernel.
     """
-    from edgecompress.compress.kernel_columns import find_columns
+    from edgecompress.compress.kernel_columns import find_columns, find_others
     from edgecompress.compress.layers import require_computable
     from edgecompress.keras_graph.prepare import prepare
 
@@ -106,7 +106,7 @@ def measure_sensitivity(
         raise ModelError(f"model {model.name!r} has no layer with a kernel", hint="sensitivity compares convolutions and dense layers")
     baseline = _score(prepared, fitted)
     points: list[SensitivityPoint] = []
-    skipped: list[str] = []
+    skipped = [f"{layer.name}: is a {type(layer).__name__}, and no convolution or dense layer" for layer in find_others(prepared)]
     total = len(kernels) * sum(len(SETTINGS[technique]) for technique in techniques)
     done = 0
     for kernel in kernels:

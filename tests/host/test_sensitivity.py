@@ -90,6 +90,15 @@ def test_depthwise_kernels_are_rounded_only():
     assert found.metric == "mean_absolute_error"
 
 
+def test_layers_of_other_kinds_are_named():
+    """A recurrent layer is left out of the table, and that is said."""
+    x = keras.Input((3, 2))
+    net = keras.Model(x, layers.Dense(2, name="scores")(layers.LSTM(4, name="memory")(x)))
+    found = measure_sensitivity(net, Data(validation=(np.zeros((4, 3, 2), np.float32), np.arange(4) % 2)), techniques=("bits",))
+    assert list(found.weights) == ["scores"]
+    assert found.skipped == ("memory: is a LSTM, and no convolution or dense layer",)
+
+
 def test_changes_by_hand():
     """Each technique on a matrix whose result is known."""
     columns = np.array([[1.0, -4.0], [2.0, 3.0], [-3.0, 0.5]])

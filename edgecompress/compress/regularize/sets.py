@@ -23,6 +23,7 @@ from edgecompress.keras_graph.channels import ChannelMap, Cut, Role
 from edgecompress.keras_graph.network import Network, Operator
 
 Index = NDArray[np.int32]
+_NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +118,17 @@ def find_sets(model: keras.Model, network: Network, exclude: Sequence[str] = ())
                 roots.setdefault(root, path)
     if not roots:
         raise RecipeError(
-            f"regularize: no channel of {model.name!r} may go: {next(iter(kept.values()), 'it has no layer with weights')}",
+            f"regularize: no channel of {model.name!r} may go: {_shown(kept)}",
             hint='use method = "l1", which empties single weights',
         )
     return _number(channels, makes, paths, roots, kept)
+
+
+def _shown(kept: dict[str, str]) -> str:
+    """Why the layers keep their channels, the first few by name."""
+    reasons = list(dict.fromkeys(reason if path in reason else f"{path}: {reason}" for path, reason in kept.items()))
+    more = f" and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+    return "; ".join(reasons[:_NAMED]) + more if reasons else "it has no layer with weights"
 
 
 def _number(channels: ChannelMap, makes: Sequence[Cut], paths: dict[int, str], roots: dict[int, str], kept: dict[str, str]) -> ChannelSets:
