@@ -32,6 +32,7 @@ def _opaque(channels: ChannelMap, call: Call) -> None:
         channels.pin(channels.layout_of(value).ids, reason)
     for value in call.outputs:
         channels.give_fresh(value, reason)
+        channels.opaque.add(value)
 
 
 # Each rule returns False when the call does something that it does not cover.

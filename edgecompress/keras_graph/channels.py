@@ -72,6 +72,7 @@ class ChannelMap:
         cuts: every weight axis to cut.
         reads: where channels end in a sum over them.
         reshaped: calls whose configuration holds a number of channels.
+        opaque: outputs of calls of which nothing is known.
     """
 
     def __init__(self, network: Network) -> None:
@@ -80,6 +81,7 @@ class ChannelMap:
         self.cuts: list[Cut] = []
         self.reads: list[Read] = []
         self.reshaped: list[Call] = []
+        self.opaque: set[Value] = set()
         self._parents: list[int] = []
         self._pins: dict[int, str] = {}
         self._merged: set[int] = set()

@@ -54,7 +54,8 @@ class ConstantMap:
         ids = self._channels.layouts[call.output].ids
         nothing = np.full(len(ids), np.nan)
         rule = _RULES.get(kind_of(call))
-        if rule is None or not len(ids):
+        # Where the walk knew nothing, channels may lie along another axis than the one that a rule takes numbers along.
+        if rule is None or not len(ids) or call.output in self._channels.opaque:
             return nothing
         sources = [self.of(value) for value in call.inputs]
         if self._masked is not None and _starts_at_zero(call):

@@ -202,6 +202,19 @@ def test_refit_of_one_layer_is_exact_where_it_can_be(data):
     np.testing.assert_allclose(small(x), model(x), atol=0.02 * float(np.abs(np.asarray(model(x))).max()))
 
 
+def test_a_dense_layer_over_places(data):
+    """Behind a Permute a Dense layer sums over places and not over channels: those it reads stay, and others go."""
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, strides=3, activation="relu", name="first")(image)
+    x = layers.Conv2D(6, 1, activation="relu", name="second")(x)
+    x = layers.Permute((2, 1))(layers.Reshape((4, 6))(x))
+    x = layers.Dense(5, activation="relu", name="places")(x)
+    model = keras.Model(image, layers.Dense(CLASSES, name="logits")(layers.Flatten()(x)))
+    small, note = shrink(model, without_training(amount=0.5), data)
+    assert [(changed.layer, changed.after) for changed in note.layers if changed.after < changed.before] == [("first", 4)]
+    assert small.get_layer("second").kernel.shape[-1] == 6
+
+
 def test_refit_behind_a_layer_that_died(data):
     """Inputs that never change tell nothing: the kernel is cut, and no weight becomes NaN."""
     image = keras.Input((8, 8, 3))
