@@ -49,7 +49,7 @@ def check_all_quantized(data: bytes, layers: Sequence[str], allow_float: Sequenc
     allowing = ", ".join(f'"{layer}"' for layer in found) if len(found) <= 3 else f'"{ANY_LAYER}"'
     raise UnsupportedOpError(
         f"{'these layers stay' if len(found) > 1 else 'this layer stays'} float in an int8 model: {places}{rest}",
-        hint=f"use layers that quantize (docs/recipes.md says which do not), or allow them to stay float: allow_float = [{allowing}]",
+        hint=f"use layers that quantize (docs/quantization.md says which do not), or allow them to stay float: allow_float = [{allowing}]",
     )
 
 

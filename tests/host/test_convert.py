@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -137,6 +139,8 @@ def test_a_layer_that_stays_float_is_named(converter):
     with pytest.raises(UnsupportedOpError, match=r"norm \(NEG\)") as caught:
         converter.convert(model, Mode.INT8, calibration=samples)
     assert "norm" in caught.value.hint
+    (page,) = re.findall(r"docs/\w+\.md", caught.value.hint)
+    assert "LayerNormalization" in (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
     for allowed in ("norm", "*"):
         assert list(float_ops(read_tflite(converter.convert(model, Mode.INT8, calibration=samples, allow_float=[allowed]))))
 
