@@ -14,11 +14,19 @@ Exit code 1 when the generated C's bytes differ.
 from __future__ import annotations
 
 import argparse
+import atexit
+import itertools
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from enum import Enum
+from functools import cache
+from multiprocessing import get_context
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -34,6 +42,7 @@ from edgecompress.pipeline.verify import Rung, Status, VerifyReport, verify_load
 from edgecompress.recipe import parse_recipe
 
 BATCH, SAMPLES, CLASSES, VERIFIED = 4, 8, 10, 2
+_PAIRS_PER_PROCESS = 6
 TRAIN = f"epochs = 1\nbatch_size = {BATCH}\n"
 QAT = f'pass = "quantize"\nmethod = "qat"\n{TRAIN}'
 PASSES = {
@@ -86,15 +95,18 @@ def main() -> int:
     passes = arguments.passes or (QUICK if arguments.quick else tuple(PASSES))
     print(_row("model", "pass", "MACs", "zeros", ".tflite", "XNNPACK", "seconds", "C against TFLM"))
     verdicts: Counter[Verdict] = Counter()
-    with Converter() as converter:
-        for name in models:
-            model = MODELS[name]()
-            for step in passes:
-                start = time.perf_counter()
-                cells, verdict = _try(model, step, converter)
-                verdicts[verdict] += 1
-                *figures, said = cells
-                print(_row(name, step, *figures, f"{time.perf_counter() - start:.0f}", said), flush=True)
+    # TensorFlow keeps the graphs of what it traced as long as a process lives: half a gigabyte for each pair of MobileNetV2.
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=_PAIRS_PER_PROCESS) as process:
+        for name, step in itertools.product(models, passes):
+            start = time.perf_counter()
+            try:
+                cells, verdict = process.submit(_try, name, step).result()
+            except BrokenProcessPool:
+                print(f"error: {step} on {name} ended its process, perhaps for want of memory", file=sys.stderr)
+                return 2
+            verdicts[verdict] += 1
+            *figures, said = cells
+            print(_row(name, step, *figures, f"{time.perf_counter() - start:.0f}", said), flush=True)
     print(f"{verdicts.total()} tried: " + ", ".join(f"{verdicts[verdict]} {verdict.value}" for verdict in Verdict))
     return int(verdicts[Verdict.DIFFERS] > 0)
 
@@ -108,17 +120,30 @@ class Verdict(Enum):
     DIFFERS = "with other bytes"
 
 
-def _try(model: Any, step: str, converter: Converter) -> tuple[Sequence[str], Verdict]:  # noqa: ANN401 - Keras ships without types
+@cache
+def _converter() -> Converter:
+    """One for all pairs of a process."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(Converter())
+
+
+@cache
+def _model(name: str) -> Any:  # noqa: ANN401 - Keras ships without types
+    return MODELS[name]()
+
+
+def _try(name: str, step: str) -> tuple[Sequence[str], Verdict]:
     """MACs, zeros, bytes, XNNPACK's distance and the verdict in words; and how it ended."""
     from edgecompress.compress import Data, compress
     from edgecompress.convert import read_tflite
 
-    rng = np.random.default_rng(0)
+    model, rng = _model(name), np.random.default_rng(0)
     x = rng.normal(0, 1, (SAMPLES, *model.input_shape[1:])).astype(np.float32)
     y = rng.integers(0, CLASSES, (SAMPLES, *model.output_shape[1:-1])).astype(np.int32)
     text = "".join(f"[[step]]\n{settings}\n" for settings in PASSES[step])
     try:
-        result = compress(model, parse_recipe(text, step), Data((x, y), (x, y), x), converter=converter)
+        result = compress(model, parse_recipe(text, step), Data((x, y), (x, y), x), converter=_converter())
         after = result.report["steps"][-1]["after"]
         graph = read_tflite(result.model_bytes, name="model")
         sizes = [graph.tensor(index).bytes for index in graph.inputs]
