@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from edgecompress.cli.exits import CLOSED_PIPE
+from edgecompress.cli.interrupts import raise_lost
 from edgecompress.cli.text import printable, wants_colour
 
 _PIPE_WIDTH = 4000
@@ -66,6 +67,7 @@ class ProgressDisplay:
             self._bars.stop()
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
+        raise_lost()
         if stage != self._stage:
             self._end_stage(failed=False)
             self._begin_stage(stage)

@@ -16,23 +16,20 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import click
 
+from edgecompress.cli.interrupts import TERMINATED, signals_as_exceptions
 from edgecompress.cli.quiet import without_chatter
 from edgecompress.cli.text import paint, printable
 from edgecompress.errors import BudgetError, DeviceError, EdgeCompressError, MismatchError
 
 OK, USER, BUDGET, DEVICE, MISMATCH = 0, 2, 3, 4, 5
-INTERRUPTED, CLOSED_PIPE, TERMINATED = 130, 141, 143
+INTERRUPTED, CLOSED_PIPE = 130, 141
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -52,7 +49,7 @@ def run_command(command: click.Command, arguments: Sequence[str] | None) -> int:
     """Run a click command line and return its exit code; expected failures are told on stderr, bugs pass through as exceptions."""
     _prepare_process()
     try:
-        with _sigterm_as_exit(), without_chatter():
+        with signals_as_exceptions(), without_chatter():
             result = command.main(args=None if arguments is None else list(arguments), prog_name="edgecompress", standalone_mode=False)
             sys.stdout.flush()
     except EdgeCompressError as e:
@@ -90,23 +87,6 @@ def _prepare_process() -> None:
 
 def _nowhere() -> TextIO:
     return Path(os.devnull).open("w", encoding="utf-8")
-
-
-@contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
-    """SIGTERM as an exception, so that temporary files and child processes are cleaned up on the way out."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _end_on_sigterm)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _end_on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(TERMINATED)
 
 
 def _after_exit(error: SystemExit) -> int:
