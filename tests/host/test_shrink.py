@@ -342,6 +342,9 @@ def test_unreachable_budgets_and_wrong_settings(data):
         shrink(residual_model(), without_training(macs=0.5, exclude=("stm",)), data)
     with pytest.raises(RecipeError, match="cannot be reached"):
         shrink(residual_model(), without_training(macs=0.01, remove="blocks"), data)
+    plain = keras.Sequential([keras.Input((4,)), layers.Dense(4), layers.Dense(2)])
+    with pytest.raises(RecipeError, match="no residual block"):
+        shrink(plain, without_training(amount=0.5, remove="blocks"), data)
     for wrong in ({}, {"macs": 0.5, "amount": 0.5}, {"macs": 0.0}, {"macs": 0.5, "saliency": "movement"}):
         with pytest.raises(ValidationError):
             ShrinkSettings(**wrong)

@@ -68,13 +68,19 @@ def shrink(
     """A smaller copy of `model`, fine-tuned, and what was done; `model` is not changed. With 0 epochs it is not fine-tuned.
 
     Raises:
-        RecipeError: the budget cannot be reached, `exclude` names no layer, or the saliency does not exist for a layer.
+        RecipeError: the budget cannot be reached, there is no block to remove, `exclude` names no layer, or the saliency does not exist
+            for a layer.
         ModelError: the graph cannot be read or built.
         DataError: data that fine-tuning, the saliency, `refit` or the choice of blocks needs is missing.
     """
     start = read_network(model)
     names = name_layers(model, start)
     require_layers(list(names.values()), settings.exclude, "shrink: exclude")
+    if settings.remove == "blocks" and not find_blocks(start):
+        raise RecipeError(
+            f"shrink: {model.name!r} has no residual block: no addition joins a branch to what it started from",
+            hint="leave the step out, or set remove to 'channels'",
+        )
     groups = find_groups(start)
     whole = _whole(start, groups, settings, names)
     current, blocks, trainings = model, list[RemovedBlock](), list[Trained]()
