@@ -9,9 +9,9 @@ from edgecompress.convert.names import layer_of
 from edgecompress.errors import EdgeCompressError, ToolError, UnsupportedOpError
 
 _NEEDS_FLEX = re.compile(r"(?:TF Select|Flex|Custom) ops?: ([\w, ]+)")
-# MLIR locations quote op kind and name: "Erf:", "dense/gelu/Erf@__inference_serve_12"
-# ... and stand before the sentence: "error: loc(fused[...]): 'tfl.prelu' op failed to verify that ..."
+# MLIR locations stand before the sentence: "error: loc(fused[...]): 'tfl.prelu' op failed to verify that ..."
 _SENTENCE = re.compile(r"'tfl?\.\w+' op .*")
+# They quote op kind and name: "Erf:", "dense/gelu/Erf@__inference_serve_12"
 _LOCATION = re.compile(r'"([^"@]+/[^"@]+)@?')
 
 
