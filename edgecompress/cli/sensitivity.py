@@ -43,6 +43,7 @@ def command(model: Path, data: str, output: Path, techniques: tuple[Technique, .
     facts = [
         (report.metric, f"{report.baseline:.4f} on {report.samples} validation samples, before"),
         ("columns", f"{shown} when this layer alone is compressed; + is worse"),
+        *(("left out", reason) for reason in report.left_out),
         ("numbers", str(summary.numbers)),
         ("picture", str(summary.picture)),
     ]

@@ -72,6 +72,11 @@ class SensitivityReport:
     points: tuple[SensitivityPoint, ...]
     skipped: tuple[str, ...] = ()
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Of `skipped` the layers to which no technique applies, which stand in no row."""
+        return tuple(reason for reason in self.skipped if reason.partition(":")[0] not in self.weights)
+
     def loss(self, point: SensitivityPoint) -> float:
         """How much worse than the baseline; negative when better."""
         return self.baseline - point.score if self.higher_is_better else point.score - self.baseline
@@ -106,7 +111,7 @@ def measure_sensitivity(
         raise ModelError(f"model {model.name!r} has no layer with a kernel", hint="sensitivity compares convolutions and dense layers")
     baseline = _score(prepared, fitted)
     points: list[SensitivityPoint] = []
-    skipped = [f"{layer.name}: is a {type(layer).__name__}, and no convolution or dense layer" for layer in find_others(prepared)]
+    skipped = [f"{layer.name}: {type(layer).__name__} is no convolution or dense layer" for layer in find_others(prepared)]
     total = len(kernels) * sum(len(SETTINGS[technique]) for technique in techniques)
     done = 0
     for kernel in kernels:

@@ -87,6 +87,7 @@ def test_depthwise_kernels_are_rounded_only():
     found = measure_sensitivity(net, Data(validation=(images, np.zeros((4, 27)) + 0.5)))
     assert {p.technique for p in found.points} == {"bits", "clusters"}
     assert found.skipped == tuple(f"depthwise: {t}: a depthwise kernel is left whole" for t in ("sparsity", "rank"))
+    assert found.left_out == ()
     assert found.metric == "mean_absolute_error"
 
 
@@ -96,7 +97,7 @@ def test_layers_of_other_kinds_are_named():
     net = keras.Model(x, layers.Dense(2, name="scores")(layers.LSTM(4, name="memory")(x)))
     found = measure_sensitivity(net, Data(validation=(np.zeros((4, 3, 2), np.float32), np.arange(4) % 2)), techniques=("bits",))
     assert list(found.weights) == ["scores"]
-    assert found.skipped == ("memory: is a LSTM, and no convolution or dense layer",)
+    assert found.left_out == found.skipped == ("memory: LSTM is no convolution or dense layer",)
 
 
 def test_changes_by_hand():
