@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,6 +27,7 @@ from technique_jobs.table import Finished, missed, paired_difference, render
 
 from edgecompress.convert import read_tflite
 from edgecompress.pipeline.verify import Rung, Status
+from edgecompress.progress import silent
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TIMEOUT_S = 240
@@ -54,6 +57,27 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     done = techniques("--data", "cifar10", "--quick", "--only", "int8", "--folder", str(folder))
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
+
+
+def test_a_row_loads_its_network_under_its_seed(monkeypatch):
+    """Dropout draws its seed when a network is loaded: the same one in every run of a row."""
+    from technique_jobs import job
+
+    class LoadedError(Exception):
+        """The network would be there now."""
+
+    drawn = []
+
+    def load(*_: object, **__: object) -> None:
+        drawn.append(random.random())
+        raise LoadedError
+
+    (row,) = (row for row in read_rows(BENCHMARKS / "technique_jobs" / "fsdd.toml") if row.name == "float, 10 epochs more")
+    monkeypatch.setattr(Store, "float_start", load)
+    for _ in range(2):
+        with pytest.raises(LoadedError):
+            job.run_row(row, SimpleNamespace(name="fsdd"), Store(Path("nowhere")), silent)
+    assert drawn[0] == drawn[1]
 
 
 def test_quick_rows_are_stored_whole(finished):

@@ -54,6 +54,8 @@ def run_row(row: Row, task: Task, store: Store, progress: Progress) -> Result:
         EdgeCompressError: a pass refused the network, or the row `float` is not finished yet.
     """
     began, cpu_began = time.monotonic(), _cpu_s()
+    # Layers such as Dropout draw their seeds when they are made, so also when the network is loaded.
+    keras.utils.set_random_seed(SEED)
     heard = _apply(row, task, store.float_start(row, task.name), progress)
     unheard = None
     if task.unheard is not None:
